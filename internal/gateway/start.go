@@ -1,0 +1,183 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/moby/moby/api/types/container"
+)
+
+// joinAttempts bounds how often a start observes anew because another command was
+// quicker to make the container.
+const joinAttempts = 5
+
+// Start brings a gateway up from whatever is there: it resumes one that is running,
+// stopped, or has only its volume left, and makes a new one where there is nothing.
+// It never asks, and it deletes nothing unless opts.Recreate is set.
+func (m *Manager) Start(ctx context.Context, name string, opts StartOptions) (StartResult, error) {
+	if err := checkWanted(name, opts); err != nil {
+		return StartResult{}, err
+	}
+	if res, done, err := m.alreadyRunning(ctx, name, opts); done || err != nil {
+		return res, err
+	}
+	unlock, err := m.lock(ctx, name)
+	if err != nil {
+		return StartResult{}, err
+	}
+	res, err := m.startLocked(ctx, name, opts)
+	return res, errors.Join(err, unlock())
+}
+
+func (m *Manager) startLocked(ctx context.Context, name string, opts StartOptions) (StartResult, error) {
+	for range joinAttempts {
+		r, err := m.prepare(ctx, name, opts)
+		if err == nil {
+			err = r.execute(ctx)
+		}
+		if errors.Is(err, errJoin) {
+			// What the other command made is observed, and joined.
+			opts.Recreate = false
+			if err := pause(ctx, reconnect); err != nil {
+				return StartResult{}, m.interrupted(err, name)
+			}
+			continue
+		}
+		if err != nil {
+			return StartResult{}, m.interrupted(err, name)
+		}
+		return r.result(), nil
+	}
+	return StartResult{}, &Error{Cause: CauseLocked, Err: fmt.Errorf("gateway %q: %w, again and again", name, errJoin),
+		Hint: "wait for the other command and run this one again"}
+}
+
+// PlanStart describes what Start would do, and changes nothing.
+func (m *Manager) PlanStart(ctx context.Context, name string, opts StartOptions) (string, error) {
+	if err := checkWanted(name, opts); err != nil {
+		return "", err
+	}
+	r, err := m.prepare(ctx, name, opts)
+	if err != nil {
+		return "", err
+	}
+	return strings.Join(r.o.lines(), "\n") + "\n" + r.plan.String(), nil
+}
+
+// checkWanted refuses bad input before anything is looked at.
+func checkWanted(name string, opts StartOptions) error {
+	if err := validateName(name); err != nil {
+		return err
+	}
+	r, _ := newRecord(name).apply(opts.Wanted)
+	if opts.DefaultImage != "" {
+		r.Image = opts.DefaultImage
+	}
+	if opts.DefaultGatewayImage != "" {
+		r.GatewayImage = opts.DefaultGatewayImage
+	}
+	if err := r.validate(); err != nil {
+		return &Error{Cause: CauseInvalid, Err: err}
+	}
+	if opts.RegistryUsername != "" && opts.RegistryToken == "" {
+		return invalidf("set OPENSHELL_REGISTRY_TOKEN or give --registry-token", "a registry user name (%q) without a token", opts.RegistryUsername)
+	}
+	return nil
+}
+
+// prepare observes and plans.
+func (m *Manager) prepare(ctx context.Context, name string, opts StartOptions) (*run, error) {
+	o, err := m.observe(ctx, name, opts.Image, opts.DefaultImage, DefaultImage)
+	if err != nil {
+		return nil, err
+	}
+	base := newRecord(name)
+	if opts.DefaultImage != "" {
+		base.Image = opts.DefaultImage
+	}
+	if opts.DefaultGatewayImage != "" {
+		base.GatewayImage = opts.DefaultGatewayImage
+	}
+	if o.Record != nil && !opts.Recreate {
+		base = *o.Record
+	} else if o.Record != nil {
+		base = o.Record.recreated(base)
+	}
+	target, changes := base.apply(opts.Wanted)
+	target.Plugin = m.cfg.Version
+	if err := target.validate(); err != nil {
+		return nil, &Error{Cause: CauseInvalid, Err: err}
+	}
+	if c := o.Container; c != nil && c.Origin == OriginOurs {
+		_, hash, err := containerFiles(target, m.daemonHost())
+		if err != nil {
+			return nil, err
+		}
+		if o.FilesCurrent, err = m.filesCurrent(ctx, c.ID, hash); err != nil {
+			return nil, err
+		}
+		o.FilesCurrent = o.FilesCurrent && o.RecordFrom == "volume" && opts.RegistryToken == ""
+	}
+	plan, err := makePlan(o, target, changes, planOptions{
+		Recreate:      opts.Recreate,
+		Restart:       opts.Restart || opts.RegistryToken != "",
+		NameImplied:   opts.NameImplied,
+		LocalComplete: m.localComplete(target),
+	})
+	if err != nil {
+		return nil, err
+	}
+	r := &run{m: m, name: name, opts: opts, o: o, plan: plan}
+	if o.Container != nil {
+		r.container = o.Container.ID
+	}
+	return r, nil
+}
+
+// recreated is the configuration for a gateway that is built from scratch in the
+// place of this one: the user's choices stay, the images are today's.
+func (r Record) recreated(fresh Record) Record {
+	image, gateway := fresh.Image, fresh.GatewayImage
+	r.Image, r.GatewayImage, r.ImageID, r.ImageDigest = image, gateway, "", ""
+	return r
+}
+
+// alreadyRunning is the short way for the common case: the gateway is healthy,
+// nothing else is asked for, and this machine's files are complete.
+func (m *Manager) alreadyRunning(ctx context.Context, name string, opts StartOptions) (StartResult, bool, error) {
+	if opts.Recreate || opts.Restart || opts.Wanted != (Wanted{}) {
+		return StartResult{}, false, nil
+	}
+	c, err := m.observeContainer(ctx, name)
+	if err != nil {
+		return StartResult{}, false, m.interrupted(err, name)
+	}
+	if c == nil || c.Origin == OriginForeign || c.Status != container.StateRunning || c.Health != container.Healthy {
+		return StartResult{}, false, nil
+	}
+	record := *c.derivedRecord(name)
+	if !m.localComplete(record) || !m.greets(ctx, record) {
+		return StartResult{}, false, nil
+	}
+	active, err := m.activate(name)
+	if err != nil {
+		return StartResult{}, false, err
+	}
+	return StartResult{Name: name, Outcome: AlreadyRunning, Endpoint: m.localEndpoint(name, record), Container: c.ID, Active: active}, true, nil
+}
+
+func (r *run) result() StartResult {
+	return StartResult{Name: r.name, Outcome: r.plan.Outcome, Endpoint: r.plan.Target.endpoint(r.m.daemonHost()),
+		Container: r.container, Active: true, Warnings: r.warnings}
+}
+
+// interrupted says what state an interrupted command leaves.
+func (m *Manager) interrupted(err error, name string) error {
+	if !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return &Error{Cause: CauseCanceled, Err: fmt.Errorf("interrupted; gateway %q is left as it is: %w", name, err),
+		Hint: "the same command goes on from here"}
+}
