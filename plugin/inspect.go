@@ -46,6 +46,9 @@ func runInspect(ctx context.Context, a *app, cmd *cobra.Command, args []string, 
 	var failed []error
 	for _, name := range names {
 		in, err := m.Inspect(ctx, name)
+		if cause := gateway.CauseOf(err); cause == gateway.CauseDaemon || cause == gateway.CauseCanceled {
+			return err
+		}
 		if err != nil {
 			failed = append(failed, err)
 			continue

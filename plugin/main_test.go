@@ -44,6 +44,12 @@ func cleanEnv(root, socket string) []string {
 	}
 }
 
+// asDocker adds what docker sets when it runs a plugin; without it the plugin takes
+// itself to be started by hand.
+func asDocker(env []string) []string {
+	return append(env, "DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND=docker")
+}
+
 // TestTranscripts runs the commands in testdata/*.ct and compares what they print.
 func TestTranscripts(t *testing.T) {
 	suite, err := cmdtest.Read("testdata")
@@ -59,18 +65,18 @@ func TestTranscripts(t *testing.T) {
 		extra = nil
 		return nil
 	}
-	run := func(env ...string) cmdtest.CommandFunc {
-		return func(args []string, input string) ([]byte, error) {
-			out, errOut, err := runPlugin(t.Context(), exe, append(append(cleanEnv(os.Getenv("ROOTDIR"), "/nonexistent.sock"), env...), extra...), args, input)
-			return append(out, errOut...), err
-		}
+	env := func() []string { return append(cleanEnv(os.Getenv("ROOTDIR"), "/nonexistent.sock"), extra...) }
+	suite.Commands["docker"] = func(args []string, input string) ([]byte, error) {
+		out, errOut, err := runPlugin(t.Context(), exe, asDocker(env()), args, input)
+		return append(out, errOut...), err
 	}
-	asDocker := "DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND=docker"
-	suite.Commands["docker"] = run(asDocker)
-	suite.Commands["docker-openshell"] = run()
+	suite.Commands["docker-openshell"] = func(args []string, input string) ([]byte, error) {
+		out, errOut, err := runPlugin(t.Context(), exe, env(), args, input)
+		return append(out, errOut...), err
+	}
 	// "stdout docker …" shows one stream only.
 	suite.Commands["stdout"] = func(args []string, input string) ([]byte, error) {
-		out, _, err := runPlugin(t.Context(), exe, append(append(cleanEnv(os.Getenv("ROOTDIR"), "/nonexistent.sock"), asDocker), extra...), args[1:], input)
+		out, _, err := runPlugin(t.Context(), exe, asDocker(env()), args[1:], input)
 		return out, err
 	}
 	// "export NAME [VALUE]" sets a variable for the plugin alone, up to the end of the file.

@@ -77,6 +77,13 @@ docker openshell gateway start --recreate`,
 			return runStart(ctx, a, cmd, args, &o)
 		}),
 	}
+	o.addFlags(cmd)
+	addName(a, cmd)
+	addRemote(cmd)
+	return cmd
+}
+
+func (o *startOptions) addFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.Var(&o.port, "port", "Port of the host on which the gateway is published (default 8080)")
 	f.Var(&o.bind, "bind", "IP address of the host on which the gateway is published (default 127.0.0.1)")
@@ -96,9 +103,6 @@ docker openshell gateway start --recreate`,
 	for _, flag := range []string{"port", "bind", "gateway-host", "image", "gateway-image", "registry-username", "registry-token", "timeout"} {
 		complete(cmd, flag, cobra.NoFileCompletions)
 	}
-	addName(a, cmd)
-	addRemote(cmd)
-	return cmd
 }
 
 func runStart(ctx context.Context, a *app, cmd *cobra.Command, args []string, o *startOptions) error {

@@ -16,6 +16,19 @@ fail() {
 	exit 1
 }
 
+# While the node boots it is short of CPU, and kubectl would cost some to learn that
+# nothing listens on port 6443 (0x192B; state 0A is LISTEN): the kernel's table tells.
+listening() {
+	for table in "${OPENSHELL_ROOT:-}/proc/net/tcp" "${OPENSHELL_ROOT:-}/proc/net/tcp6"; do
+		[ -r "$table" ] || continue
+		while read -r _ local _ state _; do
+			case $local/$state in *:192B/0A) return 0 ;; esac
+		done <"$table"
+	done
+	return 1
+}
+listening || fail "Kubernetes API does not answer: nothing listens on port 6443"
+
 # For each object a line: what it is, and what there is to judge. The length of the
 # handshake secret and its validity are judged from the value, which goes through a
 # pipe into shell variables and nowhere else.

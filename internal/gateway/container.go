@@ -50,7 +50,7 @@ func checkDaemon(info system.Info) error {
 
 // containerOptions describes a gateway's container. It depends on nothing but its
 // arguments.
-func containerOptions(r Record, image, networkID, version string, d daemonFacts) (client.ContainerCreateOptions, error) {
+func containerOptions(r Record, image, version string, d daemonFacts) (client.ContainerCreateOptions, error) {
 	bind, err := netip.ParseAddr(r.Bind)
 	if err != nil {
 		return client.ContainerCreateOptions{}, err
@@ -81,7 +81,8 @@ func containerOptions(r Record, image, networkID, version string, d daemonFacts)
 		Privileged:    true,
 		CgroupnsMode:  container.CgroupnsModeHost,
 		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyUnlessStopped},
-		NetworkMode:   container.NetworkMode(networkID),
+		// By name: a container whose network was pruned can then be given another one.
+		NetworkMode: container.NetworkMode(objectName(r.Name)),
 		PortBindings: network.PortMap{port: []network.PortBinding{{
 			HostIP: bind, HostPort: strconv.Itoa(r.Port)}}},
 		Mounts: []mount.Mount{{Type: mount.TypeVolume, Source: objectName(r.Name), Target: dataPath}},
@@ -147,7 +148,7 @@ func (r *run) createContainer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	opts, err := containerOptions(r.plan.Target, r.image, r.networkID, r.m.cfg.Version, facts)
+	opts, err := containerOptions(r.plan.Target, r.image, r.m.cfg.Version, facts)
 	if err != nil {
 		return err
 	}

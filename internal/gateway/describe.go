@@ -24,7 +24,7 @@ func (m *Manager) Status(ctx context.Context, name string) (Status, error) {
 		return Status{}, daemonError(err)
 	}
 	st.Daemon = info.Info.Name
-	if st.State == StateHealthy {
+	if st.State == StateHealthy || st.State == StateStarting {
 		m.askServer(ctx, &st, record)
 	}
 	return st, nil
@@ -110,7 +110,8 @@ func (m *Manager) describeContainer(st *Status, c *ObservedContainer) {
 	}
 }
 
-// askServer completes a status with what the server says of itself.
+// askServer completes a status with what the server says of itself, which counts for
+// more than the health check: that one may be some seconds behind, either way.
 func (m *Manager) askServer(ctx context.Context, st *Status, r Record) {
 	if !m.reachable(r) {
 		return
@@ -119,7 +120,10 @@ func (m *Manager) askServer(ctx context.Context, st *Status, r Record) {
 	if err == nil {
 		st.ServerVersion, err = m.health(ctx, r, bundle)
 	}
-	if err != nil {
+	switch {
+	case err == nil:
+		st.State, st.Healthy, st.Problem, st.Hint = StateHealthy, true, "", ""
+	case st.State == StateHealthy:
 		st.State, st.Healthy = StateUnhealthy, false
 		st.Problem = fmt.Sprintf("the container is healthy, but this machine gets no answer from the server at %s: %v", st.Endpoint, err)
 		st.Hint = "docker openshell gateway start " + st.Name

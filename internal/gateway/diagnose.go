@@ -81,7 +81,7 @@ func diagnoseStart(err error, t Record) error {
 	switch {
 	case portTaken(err):
 		return portError(t, "", err)
-	case strings.Contains(text, "no such file or directory") || strings.Contains(text, "executable file not found"):
+	case strings.Contains(text, entrypointPath) && (strings.Contains(text, "no such file or directory") || strings.Contains(text, "executable file not found")):
 		return &Error{Cause: CauseImage, Err: fmt.Errorf("image %s cannot run a node: it has no shell for the entrypoint", t.Image),
 			Detail: []string{text},
 			Hint:   "container, log and volume are kept; choose an OpenShell cluster image: docker openshell gateway start --image IMAGE " + t.Name}

@@ -1,9 +1,11 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/moby/moby/api/types/container"
@@ -110,6 +112,9 @@ func (m *Manager) prepare(ctx context.Context, name string, opts StartOptions) (
 	if err := target.validate(); err != nil {
 		return nil, &Error{Cause: CauseInvalid, Err: err}
 	}
+	if err := m.dropKnownCredentials(ctx, &opts, o, target); err != nil {
+		return nil, err
+	}
 	if c := o.Container; c != nil && c.Origin == OriginOurs {
 		_, hash, err := containerFiles(target, m.daemonHost())
 		if err != nil {
@@ -134,6 +139,30 @@ func (m *Manager) prepare(ctx context.Context, name string, opts StartOptions) (
 		r.container = o.Container.ID
 	}
 	return r, nil
+}
+
+// dropKnownCredentials leaves out registry credentials that the volume holds already:
+// they may stand in the user's environment for every command, and only new ones are a
+// reason to restart a node.
+func (m *Manager) dropKnownCredentials(ctx context.Context, opts *StartOptions, o Observed, target Record) error {
+	if opts.RegistryToken == "" || o.Container == nil || o.Container.Origin == OriginForeign {
+		return nil
+	}
+	known, err := m.readFile(ctx, o.Container.ID, registriesPath)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	wanted, err := registriesFile(opts.Wanted, target.GatewayImage)
+	if err != nil {
+		return err
+	}
+	if bytes.Equal(known, wanted.data) {
+		opts.RegistryUsername, opts.RegistryToken = "", ""
+	}
+	return nil
 }
 
 // recreated is the configuration for a gateway that is built from scratch in the
