@@ -118,7 +118,7 @@ func (m *Manager) askServer(ctx context.Context, st *Status, r Record) {
 	}
 	bundle, err := m.localBundle(st.Name, r)
 	if err == nil {
-		st.ServerVersion, err = m.health(ctx, r, bundle)
+		st.ServerVersion, err = m.health(ctx, r, m.serverName(r), bundle)
 	}
 	switch {
 	case err == nil:
@@ -156,4 +156,3 @@ func firstLine(s string) string {
 	line, _, _ := strings.Cut(s, "\n")
 	return line
 }
-

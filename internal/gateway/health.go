@@ -18,13 +18,13 @@ import (
 const healthTimeout = 5 * time.Second
 
 // health asks the OpenShell server how it is, with a client's certificate, and
-// returns its version.
-func (m *Manager) health(ctx context.Context, r Record, bundle clientdir.Bundle) (string, error) {
+// returns its version. Its certificate must name serverName.
+func (m *Manager) health(ctx context.Context, r Record, serverName string, bundle clientdir.Bundle) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
 	creds := insecure.NewCredentials()
 	if !r.Plaintext {
-		cfg, err := pki.ClientConfig(bundle.CA, pki.Pair{Cert: bundle.Cert, Key: bundle.Key}, r.host(m.daemonHost()))
+		cfg, err := pki.ClientConfig(bundle.CA, pki.Pair{Cert: bundle.Cert, Key: bundle.Key}, serverName)
 		if err != nil {
 			return "", err
 		}

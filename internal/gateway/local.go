@@ -2,11 +2,9 @@ package gateway
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/url"
 	"strconv"
 	"strings"
@@ -92,31 +90,18 @@ func (m *Manager) localBundle(name string, r Record) (clientdir.Bundle, error) {
 	return m.cfg.Dir.Bundle(name)
 }
 
-// greets says whether the server on the published port is the one that this
-// machine's certificates belong to.
+// greets says whether the server on the published port answers a client that has this
+// machine's files.
 func (m *Manager) greets(ctx context.Context, r Record) bool {
 	if !m.reachable(r) {
 		return true
 	}
-	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
-	defer cancel()
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", m.dialAddress(r))
+	bundle, err := m.localBundle(r.Name, r)
 	if err != nil {
 		return false
 	}
-	defer conn.Close() //nolint:errcheck // nothing was written
-	if r.Plaintext {
-		return true
-	}
-	bundle, err := m.cfg.Dir.Bundle(r.Name)
-	if err != nil {
-		return false
-	}
-	cfg, err := pki.ClientConfig(bundle.CA, pki.Pair{Cert: bundle.Cert, Key: bundle.Key}, m.serverName(r))
-	if err != nil {
-		return false
-	}
-	return tls.Client(conn, cfg).HandshakeContext(ctx) == nil
+	_, err = m.health(ctx, r, m.serverName(r), bundle)
+	return err == nil
 }
 
 // serverName is the name by which this machine's certificates must know the server.

@@ -51,7 +51,8 @@ func (p *Plan) add(name StepName, reason string) { p.Steps = append(p.Steps, Ste
 // planOptions is what a plan depends on besides what was observed.
 type planOptions struct {
 	Recreate, Restart, NameImplied bool
-	// LocalComplete says that the client's files are all there.
+	// LocalComplete says that the client's files are all there, and that the server
+	// answers a client that has them.
 	LocalComplete bool
 }
 
@@ -221,7 +222,7 @@ func (p *Plan) running(o Observed, opts planOptions) {
 		p.Outcome = AlreadyRunning
 	case c.Health == container.Healthy:
 		p.Outcome = AlreadyRunning
-		p.finish("files on this machine are missing")
+		p.finish("files on this machine are missing, or are not this gateway's")
 	default:
 		p.Outcome = Resumed
 		p.finish("the container runs but is not healthy yet")

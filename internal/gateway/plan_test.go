@@ -61,7 +61,7 @@ outcome: created`},
 nothing to do
 outcome: already running`},
 		{name: "running, files on the client missing", o: found(container.StateRunning), want: `
-1. wait-ready        files on this machine are missing
+1. wait-ready        files on this machine are missing, or are not this gateway's
 2. update-files      clients find the gateway through them
 outcome: already running`},
 		{name: "running, not healthy", o: found(container.StateRunning, func(o *Observed) { o.Container.Health = container.Unhealthy }), opts: complete, want: `

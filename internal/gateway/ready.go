@@ -229,7 +229,7 @@ func (w *waiter) done(ctx context.Context, k knock) (bool, error) {
 	case !k.answers(w.r.material, w.r.plan.Target):
 		return false, nil
 	}
-	_, err := w.r.m.health(ctx, w.r.plan.Target, w.r.material.client)
+	_, err := w.r.m.health(ctx, w.r.plan.Target, w.r.plan.Target.host(w.r.m.daemonHost()), w.r.material.client)
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}

@@ -129,7 +129,7 @@ func (m *Manager) prepare(ctx context.Context, name string, opts StartOptions) (
 		Recreate:      opts.Recreate,
 		Restart:       opts.Restart || opts.RegistryToken != "",
 		NameImplied:   opts.NameImplied,
-		LocalComplete: m.localComplete(target),
+		LocalComplete: m.localComplete(target) && m.greets(ctx, target),
 	})
 	if err != nil {
 		return nil, err

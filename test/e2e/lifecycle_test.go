@@ -150,6 +150,7 @@ func TestLifecycle(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(g.config(), "openshell", "gateways", name)); !os.IsNotExist(err) {
 			t.Errorf("files are still there: %v", err)
 		}
-		g.must("gateway", "destroy", "--force", name)
+		g.fails(1, []string{"there is no gateway"}, "gateway", "destroy", "--force", name)
+		g.fails(1, []string{"there is no gateway"}, "gateway", "stop", name)
 	})
 }
