@@ -181,10 +181,11 @@ func (m *Manager) stopContainer(ctx context.Context, id string, timeout *time.Du
 }
 
 // removeContainer removes a container and waits until it is gone: its name is
-// needed again. It does not touch named volumes.
+// needed again. The anonymous volumes that its image declares go with it, named ones
+// do not.
 func (m *Manager) removeContainer(ctx context.Context, id string) error {
 	gone := m.docker.ContainerWait(ctx, id, client.ContainerWaitOptions{Condition: container.WaitConditionRemoved})
-	_, err := m.docker.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true})
+	_, err := m.docker.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
 	switch {
 	case cerrdefs.IsNotFound(err):
 		return nil

@@ -39,6 +39,7 @@ var signatures = []signature{
 	{"no space left on device", CauseDisk, "the disk under Docker's data directory is full", "free space on the daemon's host; nothing was removed"},
 	{"too many open files", CauseDisk, "the daemon's host is out of inotify watches or file handles", "raise fs.inotify.max_user_instances and fs.inotify.max_user_watches on the daemon's host"},
 	{"flag provided but not defined", CauseImage, "the image's k3s does not know an option that this plugin uses", "choose another image with --image"},
+	{"exec " + entrypointPath + ": no such file or directory", CauseImage, "the image cannot run a node: it has no shell", "choose another image with --image"},
 	{"/bin/k3s: not found", CauseImage, "the image holds no k3s", "choose another image with --image"},
 	{"certificate has expired or is not yet valid", CauseUnhealthy, "a certificate of the cluster has expired, or a clock is wrong", "compare the clocks of this machine and of the daemon's host"},
 }

@@ -177,7 +177,7 @@ func (m *Manager) readVolume(ctx context.Context, o *Observed, images []string) 
 		return nil, daemonError(fmt.Errorf("create a container to read volume %s: %w", objectName(o.Name), err))
 	}
 	defer func() {
-		_, rmErr := m.docker.ContainerRemove(context.WithoutCancel(ctx), created.ID, client.ContainerRemoveOptions{Force: true})
+		_, rmErr := m.docker.ContainerRemove(context.WithoutCancel(ctx), created.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
 		if rmErr != nil && !cerrdefs.IsNotFound(rmErr) {
 			err = errors.Join(err, daemonError(rmErr))
 		}
