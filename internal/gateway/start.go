@@ -102,6 +102,14 @@ func (m *Manager) prepare(ctx context.Context, name string, opts StartOptions) (
 	if opts.DefaultGatewayImage != "" {
 		base.GatewayImage = opts.DefaultGatewayImage
 	}
+	if o.Record != nil && o.RecordFrom != "volume" {
+		// What was derived knows nothing of the server's image, and from the files
+		// alone nothing of the node's.
+		o.Record.GatewayImage = base.GatewayImage
+		if o.RecordFrom == "files" && o.Volume.Image == "" {
+			o.Record.Image = base.Image
+		}
+	}
 	if o.Record != nil && !opts.Recreate {
 		base = *o.Record
 	} else if o.Record != nil {

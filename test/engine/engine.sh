@@ -94,7 +94,7 @@ select_engine() {
 # been given to another process since.
 alive() {
 	[ -s "$1" ] || return 1
-	pid=$(cat "$1")
+	pid=$(cat "$1" 2>/dev/null) || return 1
 	[ -r "/proc/$pid/stat" ] || return 1
 	case $(cut -d')' -f2 "/proc/$pid/stat") in ' Z'*) return 1 ;; esac
 	tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF "$run" || [ "$1" = "$run/holder.pid" ]
