@@ -97,7 +97,7 @@ func materialOf(found map[string]manifest.SecretData, r Record) (keyMaterial, er
 	b := bundleOf(found)
 	fingerprint, err := pki.Fingerprint(b.Server.Cert)
 	if err != nil {
-		return keyMaterial{}, fmt.Errorf("Secret %s: %w", secretServerTLS, err)
+		return keyMaterial{}, fmt.Errorf("read %s: %w", secretServerTLS, err)
 	}
 	return keyMaterial{
 		client:            clientdir.Bundle{CA: b.ClientCA, Cert: b.Client.Cert, Key: b.Client.Key},

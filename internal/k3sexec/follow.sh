@@ -1,3 +1,4 @@
+#!/bin/sh
 # Reports how a cluster comes up; see Kubectl.Follow. Arguments: the kubeconfig, the
 # path to list, the path to watch. Runs in any POSIX shell, busybox's included.
 #
