@@ -204,13 +204,26 @@ type boot struct{ ID, Secret, Certificate string }
 
 const serverProxy = "/api/v1/namespaces/openshell/pods/openshell-0:8081/proxy"
 
+// server asks the test server's health port, through the API server. For a moment after
+// a boot that one does not know the pod's address yet.
+func (g *ground) server(name string, into any, args ...string) {
+	g.t.Helper()
+	args = append([]string{"docker", "exec", "-e", "KUBECONFIG=/etc/rancher/k3s/k3s.yaml", object(name), "kubectl"}, args...)
+	var res result
+	eventually(g.t, 30*time.Second, "the test server's health port answers", func() bool {
+		res = g.run(args...)
+		return res.code == 0
+	})
+	if err := json.Unmarshal([]byte(res.stdout), into); err != nil {
+		g.t.Fatalf("%v: %s", err, res.stdout)
+	}
+}
+
 // boots reads the server's own record of its starts.
 func (g *ground) boots(name string) []boot {
 	g.t.Helper()
 	var list []boot
-	if err := json.Unmarshal([]byte(g.kubectl(name, "get", "--raw", serverProxy+"/boots")), &list); err != nil {
-		g.t.Fatal(err)
-	}
+	g.server(name, &list, "get", "--raw", serverProxy+"/boots")
 	return list
 }
 
@@ -223,15 +236,14 @@ type state struct {
 // mark writes a row into the server's database.
 func (g *ground) mark(name, value string) {
 	g.t.Helper()
-	g.kubectl(name, "create", "--raw", serverProxy+"/marks/test/"+value, "-f", "/dev/null")
+	var answer string
+	g.server(name, &answer, "create", "--raw", serverProxy+"/marks/test/"+value, "-f", "/dev/null")
 }
 
 func (g *ground) state(name string) state {
 	g.t.Helper()
 	var marks map[string]string
-	if err := json.Unmarshal([]byte(g.kubectl(name, "get", "--raw", serverProxy+"/marks")), &marks); err != nil {
-		g.t.Fatal(err)
-	}
+	g.server(name, &marks, "get", "--raw", serverProxy+"/marks")
 	return state{
 		Secret: digest(g.secret(name, "openshell-ssh-handshake", "secret")),
 		CA:     digest(g.secret(name, "openshell-ca", "tls.crt")),
