@@ -68,6 +68,11 @@ func TestCertificates(t *testing.T) {
 		{"W19: garbage", func() {
 			g.setSecret(name, "openshell-server-tls", "tls.crt", "-----BEGIN CERTIFICATE-----\nnonsense\n")
 		}, next, "not a PEM certificate"},
+		{"W16: the handshake secret is missing and the certificate has expired", func() {
+			g.kubectl(name, "delete", "secret", "openshell-ssh-handshake")
+			g.setPair(name, "openshell-server-tls", leaf(t, ca, nil, time.Now().Add(-900*24*time.Hour)))
+			g.kubectl(name, "delete", "pod", "openshell-0", "--wait=false")
+		}, next, "it expired on"},
 		{"W19: expired, and the CA's key is gone", func() {
 			g.setPair(name, "openshell-server-tls", leaf(t, ca, nil, time.Now().Add(-900*24*time.Hour)))
 			g.kubectl(name, "delete", "secret", "openshell-ca")

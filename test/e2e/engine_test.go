@@ -47,7 +47,8 @@ func isolated(t *testing.T, name string) *ground {
 }
 
 // TestEngineRestarts shows that Docker brings a gateway back by itself, healthy and
-// with nothing lost, and that one that was stopped stays so.
+// with nothing lost, and that one that was stopped stays so. Its Engine has no network
+// to the outside, which no start may depend on (W35).
 func TestEngineRestarts(t *testing.T) {
 	const engine = "e2e-restart"
 	g := isolated(t, engine)

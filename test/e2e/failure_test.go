@@ -140,7 +140,7 @@ func TestFailedStart(t *testing.T) {
 		kept(t)
 		recovered(t, id)
 	})
-	t.Run("an image without k3s crash-loops, and is named with its log", func(t *testing.T) {
+	t.Run("W30: an image without k3s crash-loops, and is named with its log", func(t *testing.T) {
 		res := g.fails(1, []string{"exits again and again (exit code 127)", "holds no k3s", "--image"}, "gateway", "start", name, "--image", g.shellImage())
 		if strings.Contains(res.stderr, "Corrupted") || strings.Contains(res.stderr, "cleaned up") {
 			t.Errorf("W37: wrong diagnosis: %s", res.stderr)

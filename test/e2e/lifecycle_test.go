@@ -97,7 +97,7 @@ func TestLifecycle(t *testing.T) {
 		}
 		check(t)
 	})
-	t.Run("container removed", func(t *testing.T) {
+	t.Run("W6: container removed", func(t *testing.T) {
 		g.docker("rm", "-f", object(name))
 		// The recorded port and images come back without flags or environment.
 		g.env = []string{"OPENSHELL_CLUSTER_IMAGE=", "OPENSHELL_GATEWAY_IMAGE="}
@@ -122,7 +122,7 @@ func TestLifecycle(t *testing.T) {
 		}
 		check(t)
 	})
-	t.Run("another port", func(t *testing.T) {
+	t.Run("W5: another port", func(t *testing.T) {
 		next := port()
 		res := g.must("gateway", "start", name, "--port", next, "--progress", "plain")
 		if !strings.Contains(res.stdout, "rebuilt") || !strings.Contains(res.stdout, ":"+next) {
@@ -138,7 +138,7 @@ func TestLifecycle(t *testing.T) {
 		}
 		g.must("status", "-g", name)
 	})
-	t.Run("destroy", func(t *testing.T) {
+	t.Run("W29: destroy leaves nothing, and says so where there is nothing", func(t *testing.T) {
 		g.fails(1, []string{"--force"}, "gateway", "destroy", name)
 		g.docker("container", "inspect", object(name))
 		g.must("gateway", "destroy", "--force", name)
