@@ -130,7 +130,9 @@ func TestMetadata(t *testing.T) {
 	}
 }
 
-func bundle(s string) Bundle { return Bundle{[]byte("ca " + s), []byte("cert " + s), []byte("key " + s)} }
+func bundle(s string) Bundle {
+	return Bundle{[]byte("ca " + s), []byte("cert " + s), []byte("key " + s)}
+}
 
 func TestBundle(t *testing.T) {
 	d := Open(t.TempDir())
