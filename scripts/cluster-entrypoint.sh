@@ -7,7 +7,8 @@
 # Environment:
 #   OPENSHELL_NODE_NAME   the node's name; required
 #   GPU_ENABLED=true      deploy the image's manifests for NVIDIA devices too
-#   USE_IPTABLES_LEGACY=1 use the legacy iptables backend without probing
+#   USE_IPTABLES_LEGACY   1: use the legacy iptables backend, 0: do not; found out
+#                         where it is not set
 #   OPENSHELL_ROOT        prefix of all paths; for tests
 set -eu
 
@@ -35,8 +36,9 @@ put() {
 
 # A volume that cannot be written makes k3s fail late and in many words.
 check_volume() {
-	mkdir -p "$state" 2>/dev/null || true
-	if ! reason=$({ printf 'x' >"$state/.write-probe"; } 2>&1); then
+	# The probe is written by cat: the printf of some shells does not name the cause.
+	if ! reason=$({ mkdir -p "$state" && printf 'x' | cat >"$state/.write-probe"; } 2>&1); then
+		rm -f "$state/.write-probe" 2>/dev/null || true
 		case $reason in
 		*[Rr]ead-only*) die "the volume at $data is read-only: attempt to write a readonly database" ;;
 		*"o space left"*) die "no space left on device: the disk that holds the volume is full" ;;
@@ -85,7 +87,10 @@ forget_node_password() {
 # The host's kernel may know only one of the two backends well enough for
 # kube-proxy, which matches comments.
 choose_iptables() {
-	if [ -z "${USE_IPTABLES_LEGACY:-}" ]; then
+	case ${USE_IPTABLES_LEGACY:-} in
+	0) return 0 ;;
+	?*) ;;
+	*)
 		command -v iptables >/dev/null 2>&1 || return 0
 		if iptables -t filter -N OPENSHELL-PROBE 2>/dev/null; then
 			works=yes
@@ -94,7 +99,13 @@ choose_iptables() {
 			iptables -t filter -X OPENSHELL-PROBE 2>/dev/null || true
 			if [ "$works" = yes ]; then return 0; fi
 		fi
+		;;
+	esac
+	if ! command -v iptables-legacy >/dev/null 2>&1; then
+		warn "iptables does not work, and there is no legacy backend: Services will not be reached"
+		return 0
 	fi
+	mkdir -p "$root/usr/local/bin"
 	for tool in iptables ip6tables iptables-save iptables-restore ip6tables-save ip6tables-restore; do
 		legacy=$(command -v "${tool%%-*}-legacy${tool#"${tool%%-*}"}") || continue
 		ln -sf "$legacy" "$root/usr/local/bin/$tool"
@@ -207,16 +218,38 @@ host_address() {
 	done
 }
 
+# is_address says whether $1 is an IP address. It goes into pods as it is, and one that
+# Kubernetes refuses would keep the server from starting.
+is_address() {
+	case $1 in
+	*:*)
+		case $1 in
+		*[!0-9a-fA-F.:]* | *:::* | *::*::*) return 1 ;;
+		*::* | *:*:*:*:*:*:*:*) return 0 ;;
+		esac
+		return 1
+		;;
+	*[!0-9.]* | .* | *. | *..* | *.*.*.*.*) return 1 ;;
+	*.*.*.*) ;;
+	*) return 1 ;;
+	esac
+	rest=$1.
+	while [ -n "$rest" ]; do
+		part=${rest%%.*}
+		case $part in 0?* | ????*) return 1 ;; esac
+		[ "$part" -le 255 ] || return 1
+		rest=${rest#*.}
+	done
+}
+
 # The host's address is known only here and may change from boot to boot, so it goes
 # into an object of its own, which overrides values of the chart.
 configure_chart() {
 	address=$(host_address)
-	case $address in
-	'' | *[!0-9a-fA-F.:]*)
+	if ! is_address "$address"; then
 		warn "the Docker host's address is not known: host.openshell.internal will not resolve in sandboxes"
 		address=
-		;;
-	esac
+	fi
 	put "$manifests/openshell-helmchartconfig.yaml" <<-END
 		{
 		  "apiVersion": "helm.cattle.io/v1",

@@ -55,12 +55,14 @@ if ! found=$(kubectl --request-timeout=5s -n openshell get --ignore-not-found -o
 *}"
 fi
 
-server='' handshake='' tls=''
+server='' handshake='' server_tls='' client_ca='' client_tls=''
 while read -r what value; do
 	case $what in
 	server) server=$value ;;
 	handshake) handshake=present secret=$value ;;
-	openshell-*) tls="$tls ${what}[$value]" ;;
+	openshell-server-tls) server_tls=$value ;;
+	openshell-server-client-ca) client_ca=$value ;;
+	openshell-client-tls) client_tls=$value ;;
 	esac
 done <<END
 $found
@@ -74,9 +76,9 @@ esac
 [ "${#secret}" -ge 64 ] || fail "Secret openshell/openshell-ssh-handshake holds a value that is too short"
 
 if [ "${DISABLE_TLS:-}" != true ]; then
-	case $tls in *" openshell-server-tls["*tls.crt*tls.key*) ;; *) fail "Secret openshell/openshell-server-tls is missing or incomplete" ;; esac
-	case $tls in *" openshell-server-client-ca["*ca.crt*) ;; *) fail "Secret openshell/openshell-server-client-ca is missing or incomplete" ;; esac
-	case $tls in *" openshell-client-tls["*tls.crt*tls.key*) ;; *) fail "Secret openshell/openshell-client-tls is missing or incomplete" ;; esac
+	case $server_tls in *tls.crt*tls.key*) ;; *) fail "Secret openshell/openshell-server-tls is missing or incomplete" ;; esac
+	case $client_ca in *ca.crt*) ;; *) fail "Secret openshell/openshell-server-client-ca is missing or incomplete" ;; esac
+	case $client_tls in *tls.crt*tls.key*) ;; *) fail "Secret openshell/openshell-client-tls is missing or incomplete" ;; esac
 fi
 
 case $server in
@@ -97,9 +99,10 @@ connects() {
 }
 
 connects 127.0.0.1 && exit 0
-while read -r address _; do
-	case $address in
-	'' | '#'* | 127.* | *:*) continue ;;
+while read -r address names; do
+	# The host's own addresses are there too, and the same port may serve others.
+	case $address/$names in
+	/* | '#'* | 127.* | *:*/* | */*host.docker.internal* | */*host.openshell.internal*) continue ;;
 	esac
 	connects "$address" && exit 0
 done <"${OPENSHELL_ROOT:-}/etc/hosts"
