@@ -127,6 +127,7 @@ func TestBoot(t *testing.T) {
 }
 
 // TestRefused are the states in which k3s could not work; each has one line.
+// A path holds its test's name, so that must not hold what is looked for.
 func TestRefused(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -138,10 +139,10 @@ func TestRefused(t *testing.T) {
 		{"no node name", func(b *box) { delete(b.env, "OPENSHELL_NODE_NAME") }, 1, "openshell: error: OPENSHELL_NODE_NAME is not set\n"},
 		{"disk full", func(b *box) { b.link("/dev/full", data+"openshell/.write-probe") }, 1,
 			"openshell: error: no space left on device: the disk that holds the volume is full\n"},
-		{"read-only, empty", func(b *box) {
+		{"frozen, empty", func(b *box) {
 			b.stub("mkdir", `echo "mkdir: can't create directory 'x': Read-only file system" >&2; exit 1`)
 		}, 1, "is read-only: attempt to write a readonly database\n"},
-		{"read-only, used", func(b *box) {
+		{"frozen, used", func(b *box) {
 			b.dir(data + "openshell")
 			b.stub("cat", `echo "cat: Read-only file system" >&2; exit 1`)
 		}, 1, "is read-only: attempt to write a readonly database\n"},
@@ -179,6 +180,7 @@ func TestHostGateway(t *testing.T) {
 		{"five parts", "1.2.3.4.5 host.docker.internal\n", "", ""},
 		{"too large", "1.2.3.256 host.docker.internal\n", "", ""},
 		{"octal", "1.2.3.010 host.docker.internal\n", "", ""},
+		{"quotes after an address", "::1\",\"x\":\" host.docker.internal\n", "", ""},
 		{"quotes", `"}}\",\"x\":\"$(reboot) host.docker.internal` + "\n", "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
