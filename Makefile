@@ -42,6 +42,7 @@ unit: tools ## Run the tests that need no Engine: units, transcripts, scripts
 scripts: tools ## Run the tests of the test ground itself
 	test/engine/engine_test.sh
 	test/node/node.sh test
+	@set -e; eval "$$(test/ground.sh env)"; test/node/node_test.sh
 
 e2e: tools install ## Run the tests on a real Engine and a real node
 	@set -e; eval "$$(test/ground.sh env)"; export OPENSHELL_E2E=1; set -x; go test -count=1 -timeout 40m -v ./test/e2e

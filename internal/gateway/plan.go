@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"github.com/moby/moby/api/types/container"
@@ -149,6 +150,7 @@ func portMoves(o Observed, target Record) bool {
 func (p *Plan) rebuild(o Observed) {
 	p.Outcome = Rebuilt
 	why := "changed: " + describe(p.Changes)
+	p.Notices = append(p.Notices, why+"; the container is made anew around the same volume")
 	p.add(StepEnsureImage, "checked before the container is removed")
 	if portMoves(o, p.Target) {
 		p.add(StepCheckPort, "checked before the container is removed")
@@ -162,6 +164,9 @@ func (p *Plan) rebuild(o Observed) {
 
 func (p *Plan) resume(o Observed) {
 	p.Outcome = Resumed
+	if addr, err := netip.ParseAddr(o.Container.Bind); err == nil && addr.IsUnspecified() && o.Container.Origin == OriginUpstream {
+		p.Notices = append(p.Notices, "the gateway listens on all addresses of the daemon's host, as the openshell CLI made it; to change that: --bind "+DefaultBind)
+	}
 	p.writeFiles(o)
 	p.attach(o)
 	reason := "the container is stopped"
@@ -208,6 +213,7 @@ func (p *Plan) running(o Observed, opts planOptions) {
 		p.finish("the gateway boots")
 	case len(p.Changes) > 0:
 		p.Outcome = Resumed
+		p.Notices = append(p.Notices, "changed: "+describe(p.Changes)+"; the server is rolled out anew")
 		p.add(StepUpdateChart, "changed: "+describe(p.Changes))
 		p.finish("the server is rolled out anew")
 	case c.Status == container.StateRestarting:

@@ -75,11 +75,13 @@ outcome: resumed`},
 4. update-files      clients find the gateway through them
 outcome: resumed`},
 		{name: "running, another server image", o: found(container.StateRunning), opts: complete, wanted: gatewayImage, want: `
+note: changed: gateway-image ghcr.io/nvidia/openshell/gateway:0.0.34 -> example.com/server:2; the server is rolled out anew
 1. update-chart      changed: gateway-image ghcr.io/nvidia/openshell/gateway:0.0.34 -> example.com/server:2
 2. wait-ready        the server is rolled out anew
 3. update-files      clients find the gateway through them
 outcome: resumed`},
 		{name: "running, another port", o: found(container.StateRunning), opts: complete, wanted: Wanted{Port: &port}, want: `
+note: changed: port 8080 -> 9000; the container is made anew around the same volume
 1. ensure-image      checked before the container is removed
 2. check-port        checked before the container is removed
 3. stop-container    changed: port 8080 -> 9000
@@ -106,6 +108,14 @@ outcome: resumed`},
 		{name: "exited, made by the openshell CLI", o: found(container.StateExited, func(o *Observed) {
 			o.Container.Origin, o.Volume.Origin, o.Networks[0].Origin, o.FilesCurrent = OriginUpstream, OriginUpstream, OriginUpstream, false
 		}), want: `
+1. start-container   the container is stopped
+2. wait-ready        the gateway boots
+3. update-files      clients find the gateway through them
+outcome: resumed`},
+		{name: "exited, open to the network, made by the openshell CLI", o: found(container.StateExited, func(o *Observed) {
+			o.Container.Origin, o.Volume.Origin, o.Container.Bind = OriginUpstream, OriginUpstream, "0.0.0.0"
+		}), want: `
+note: the gateway listens on all addresses of the daemon's host, as the openshell CLI made it; to change that: --bind 127.0.0.1
 1. start-container   the container is stopped
 2. wait-ready        the gateway boots
 3. update-files      clients find the gateway through them
