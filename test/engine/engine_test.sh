@@ -45,7 +45,12 @@ await() { # await WORD COMMAND…: until the command prints the word
 
 "$engine" build
 before=$(traces | sort)
-trap '"$engine" stop --purge t-shared; "$engine" stop --purge t-alone' EXIT
+bystander=''
+cleanup() {
+	[ -z "$bystander" ] || kill "$bystander" || true
+	for name in t-shared t-alone t-debian; do "$engine" stop --purge "$name"; done
+}
+trap cleanup EXIT
 
 "$engine" start t-shared
 check "the engine answers" "$engine" status t-shared
@@ -71,11 +76,32 @@ check "a killed engine is silent" silent t-alone
 "$engine" resume t-alone
 check "a killed engine comes back" "$engine" status t-alone
 on t-alone start web >/dev/null
+tail -f /run/docker-openshell/t-alone/dockerd.log >/dev/null 2>&1 &
+bystander=$!
 "$engine" kill --hard t-alone
+check "a reader of the log outlives a power cut" kill -0 "$bystander"
+kill "$bystander"
+bystander=''
 "$engine" resume t-alone
 check "a container comes back after a power cut" await running status_of t-alone
 "$engine" stop --purge t-alone
 check "an isolated engine leaves nothing" same "$before" "$(traces | sort)"
+
+"$engine" start --isolated --engine debian t-debian
+check "Debian's dockerd answers" same 20.10 "$(on t-debian version -f '{{.Server.Version}}' | cut -d. -f1-2)"
+"$engine" restart t-debian
+check "a restart keeps to Debian's dockerd" same 20.10 "$(on t-debian version -f '{{.Server.Version}}' | cut -d. -f1-2)"
+"$engine" stop --purge t-debian
+check "Debian's engine leaves nothing" same "$before" "$(traces | sort)"
+# A record of long ago can name a process that is a stranger's by now.
+sleep 300 &
+bystander=$!
+mkdir -p /run/docker-openshell/t-alone
+echo "$bystander" >/run/docker-openshell/t-alone/holder.pid
+echo "isolated=yes live=no" >/run/docker-openshell/t-alone/options
+"$engine" stop --purge t-alone
+check "a stale record ends no stranger's process" kill -0 "$bystander"
+kill "$bystander"
 trap - EXIT
 
 echo "$passed passed, $failed failed"
