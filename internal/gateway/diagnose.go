@@ -149,6 +149,7 @@ func (w *waiter) hopeless(ctx context.Context) error {
 	pod := w.pod
 	reason, message := pod.Waiting()
 	switch {
+	case w.outdated(): // about to be replaced, whatever its trouble
 	case reason == "InvalidImageName" || reason == "ErrImageNeverPull":
 		return w.badServer(ctx, CauseImage, fmt.Errorf("the server's image %s: %s", pod.Image(), message), "choose another with --gateway-image")
 	case reason == "ErrImagePull" || reason == "ImagePullBackOff":

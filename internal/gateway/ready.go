@@ -220,7 +220,7 @@ func (w *waiter) done(ctx context.Context, k knock) (bool, error) {
 		return false, nil
 	case w.mustRestart || w.pod.UID() == w.oldPod:
 		return false, nil
-	case w.r.expectImage() != "" && w.pod.Image() != w.r.expectImage():
+	case w.outdated():
 		return false, nil
 	case !w.r.m.reachable(w.r.plan.Target):
 		// The port is bound to the loopback address of another machine: that the

@@ -226,6 +226,8 @@ func (w *waiter) refreshServer(ctx context.Context) {
 	switch {
 	case w.mustRestart && (!started.IsZero() || reason == "CreateContainerConfigError"):
 	case !started.IsZero() && started.Before(w.changed()):
+	case w.outdated() && strings.Contains(reason, "Image") || w.outdated() && reason == "CrashLoopBackOff":
+		// A StatefulSet does not replace a pod that never became ready.
 	default:
 		w.mustRestart = w.mustRestart && started.IsZero()
 		return
@@ -235,7 +237,13 @@ func (w *waiter) refreshServer(ctx context.Context) {
 		return
 	}
 	w.oldPod, w.mustRestart = w.pod.UID(), false
-	w.r.notice("restarting the OpenShell server, so that it uses the present Secrets")
+	w.r.notice("restarting the OpenShell server, so that it uses what was changed")
+}
+
+// outdated says that the pod was made for another image than the one that is wanted.
+func (w *waiter) outdated() bool {
+	want := w.r.expectImage()
+	return want != "" && w.pod.Image() != want
 }
 
 // changed is when the Secrets that the server reads were last written.
