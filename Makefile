@@ -51,7 +51,7 @@ bench: tools install ## Measure the budgets
 	@set -e; eval "$$(test/ground.sh env)"; go run ./test/bench
 
 lint: tools ## Check the source: gofmt, vet, staticcheck, shellcheck, go.mod
-	@test -z "$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go') | tee /dev/stderr)"
+	@bad=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard "*.go")); [ -z "$$bad" ] || { echo "not formatted: $$bad" >&2; exit 1; }
 	go vet ./... && $(STATICCHECK) ./...
 	cd test/engine && go vet ./probe && $(STATICCHECK) ./probe
 	test/node/node.sh go vet ./... && test/node/node.sh $(STATICCHECK) ./...

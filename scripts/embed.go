@@ -12,3 +12,9 @@ var Entrypoint []byte
 //
 //go:embed cluster-healthcheck.sh
 var Healthcheck []byte
+
+// State sets a gateway's state aside inside its volume, and brings it back. It runs in
+// a container of its own while no node uses the volume.
+//
+//go:embed cluster-state.sh
+var State []byte
