@@ -46,6 +46,9 @@ func exitError(err error, canceled bool, left interruption) error {
 		return status
 	}
 	if gateway.CauseOf(err) == gateway.CauseCanceled || canceled && errors.Is(err, context.Canceled) {
+		if e, ok := errors.AsType[*gateway.Error](err); ok && e.Undone {
+			left = interruption{text: "interrupted", hint: e.Hint}
+		}
 		return cli.StatusError{StatusCode: exitInterrupted, Status: message(left.text, nil, left.hint), Cause: err}
 	}
 	var detail []string

@@ -7,6 +7,7 @@
 # Environment:
 #   OPENSHELL_NODE_NAME   the node's name; required
 #   GPU_ENABLED=true      deploy the image's manifests for NVIDIA devices too
+#   OPENSHELL_RECREATE    the set-aside of state for which the container was made
 #   USE_IPTABLES_LEGACY   1: use the legacy iptables backend, 0: do not; found out
 #                         where it is not set
 #   OPENSHELL_ROOT        prefix of all paths; for tests
@@ -46,6 +47,16 @@ check_volume() {
 		esac
 	fi
 	rm -f "$state/.write-probe"
+}
+
+# While state is being set aside or put back the volume is nobody's: only the container
+# for which it was made as new may use it.
+check_pending() {
+	if [ ! -e "$data/.openshell/pending" ]; then return 0; fi
+	read -r phase id _ <"$data/.openshell/pending" || true
+	if [ "$phase $id" != "aside ${OPENSHELL_RECREATE:-}" ]; then
+		die "a recreate or a restore was cut off: run 'docker openshell gateway start'"
+	fi
 }
 
 # k3s admits a node only with the password of its first visit, and keeps that in
@@ -282,6 +293,7 @@ if [ ! -x "$root/bin/k3s" ]; then
 fi
 
 check_volume
+check_pending
 keep_node_password
 choose_iptables
 share_resolver

@@ -184,7 +184,7 @@ func (r result) count(prefix string) int {
 
 // TestEmbedded makes sure that what is put into containers is what is tested here.
 func TestEmbedded(t *testing.T) {
-	for name, content := range map[string][]byte{"cluster-entrypoint.sh": Entrypoint, "cluster-healthcheck.sh": Healthcheck} {
+	for name, content := range map[string][]byte{"cluster-entrypoint.sh": Entrypoint, "cluster-healthcheck.sh": Healthcheck, "cluster-state.sh": State} {
 		want, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)

@@ -152,6 +152,10 @@ func (r *run) createContainer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if r.snapshot != "" && r.plan.Outcome == Recreated {
+		opts.Config.Labels[labelRecreate] = r.snapshot
+		opts.Config.Env = append(opts.Config.Env, "OPENSHELL_RECREATE="+r.snapshot)
+	}
 	created, err := r.m.docker.ContainerCreate(ctx, opts)
 	switch {
 	case cerrdefs.IsConflict(err):

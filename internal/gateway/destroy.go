@@ -63,6 +63,10 @@ func (m *Manager) destroyLocked(ctx context.Context, name string) (DestroyResult
 
 // destroyable observes a gateway for its destruction, and refuses what is not ours.
 func (m *Manager) destroyable(ctx context.Context, name string) (Observed, error) {
+	if err := m.recovery(ctx, name, false); err != nil {
+		// It is going to be destroyed in any case.
+		m.cfg.Events(Event{Kind: Warning, Text: err.Error()})
+	}
 	o, err := m.observe(ctx, name)
 	var e *Error
 	if errors.As(err, &e) && (e.Cause == CauseBroken || e.Cause == CauseImage) {
@@ -90,6 +94,11 @@ func (m *Manager) destroySteps(o Observed) []destroyStep {
 	var steps []destroyStep
 	if c := o.Container; c != nil {
 		steps = append(steps, destroyStep{"remove-container", "container " + c.Name, func(ctx context.Context) error {
+			return m.removeContainer(ctx, c.ID)
+		}})
+	}
+	if c := o.Old; c != nil {
+		steps = append(steps, destroyStep{"remove-old", "container " + c.Name, func(ctx context.Context) error {
 			return m.removeContainer(ctx, c.ID)
 		}})
 	}

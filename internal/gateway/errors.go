@@ -36,6 +36,8 @@ type Error struct {
 	Detail []string
 	// Hint says what to do, in one or two sentences or commands.
 	Hint string
+	// Undone says that the command left nothing behind: all is as before.
+	Undone bool
 }
 
 func (e *Error) Error() string { return e.Err.Error() }

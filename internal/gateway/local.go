@@ -132,7 +132,7 @@ func (m *Manager) activate(name string) (bool, error) {
 
 // updateLocal writes this machine's files. It comes last: until the server has
 // answered, the old certificates are the ones that may work.
-func (r *run) updateLocal() error {
+func (r *run) updateLocal(ctx context.Context) error {
 	t, dir := r.plan.Target, r.m.cfg.Dir
 	if !t.Plaintext {
 		old, err := dir.Bundle(r.name)

@@ -12,14 +12,21 @@ const (
 	labelVersion = "io.github.docker-openshell.version" // the plugin that made it
 	labelImage   = "io.github.docker-openshell.image"   // on volumes: the first node image
 	labelHelper  = "io.github.docker-openshell.helper"  // on short-lived containers: their purpose
+	// labelRecreate is on the container of a gateway that was recreated: the snapshot
+	// into which the state before it was set aside.
+	labelRecreate = "io.github.docker-openshell.recreate"
 )
 
 // Paths inside the container. dataPath is the volume.
 const (
-	dataPath        = "/var/lib/rancher/k3s"
-	statePath       = dataPath + "/openshell"
-	recordPath      = statePath + "/gateway.json"
-	registriesPath  = statePath + "/registries.yaml"
+	dataPath       = "/var/lib/rancher/k3s"
+	statePath      = dataPath + "/openshell"
+	recordPath     = statePath + "/gateway.json"
+	registriesPath = statePath + "/registries.yaml"
+	// snapshotsPath holds states that were set aside, and pendingPath says how far a
+	// set-aside has come.
+	snapshotsPath   = dataPath + "/.openshell/snapshots"
+	pendingPath     = dataPath + "/.openshell/pending"
 	entrypointPath  = "/usr/local/bin/cluster-entrypoint.sh"
 	healthcheckPath = "/usr/local/bin/cluster-healthcheck.sh"
 	helmChartPath   = "/opt/openshell/manifests/openshell-helmchart.yaml"
@@ -36,6 +43,10 @@ const nodePort = "30051/tcp"
 // objectName is the name of a gateway's container, volume and network. They are
 // the ones that the openshell CLI uses.
 func objectName(name string) string { return "openshell-cluster-" + name }
+
+// oldName is what the old container is called while a recreate builds the new one. No
+// gateway's objects have such a name.
+func oldName(name string) string { return "openshell-old-" + name }
 
 // nodeName is the Kubernetes node name and the container's host name: it stays the
 // same whatever happens to the container, because volumes are bound to it.

@@ -28,6 +28,9 @@ func (m *Manager) observe(ctx context.Context, name string, helperImages ...stri
 			return o, err
 		}
 	}
+	if err := m.observePending(ctx, &o); err != nil {
+		return o, err
+	}
 	if err := m.observeRecord(ctx, &o, helperImages); err != nil {
 		return o, err
 	}
@@ -62,7 +65,9 @@ func (m *Manager) observeContainer(ctx context.Context, name string) (*ObservedC
 		if err != nil {
 			return nil, daemonError(err)
 		}
-		return observedContainer(name, in.Container), nil
+		if found := observedContainer(name, in.Container); found.Name != oldName(name) {
+			return found, nil
+		}
 	}
 	return nil, nil
 }
@@ -91,7 +96,7 @@ func (m *Manager) volumeUsers(ctx context.Context, o Observed) ([]string, error)
 	}
 	var users []string
 	for _, c := range list.Items {
-		own := o.Container != nil && c.ID == o.Container.ID
+		own := o.Container != nil && c.ID == o.Container.ID || o.Old != nil && c.ID == o.Old.ID
 		_, helper := c.Labels[labelHelper]
 		// The daemon's filter also matches mount points and parts of names.
 		mounts := slices.ContainsFunc(c.Mounts, func(p container.MountPoint) bool { return p.Name == objectName(o.Name) })
@@ -154,7 +159,8 @@ func (m *Manager) observeRecord(ctx context.Context, o *Observed, helperImages [
 	return m.recordFromFiles(o)
 }
 
-// readVolume reads the record from a volume that no container of ours uses.
+// readVolume reads the record from a volume that no container of ours uses, and how
+// far a set-aside has come.
 func (m *Manager) readVolume(ctx context.Context, o *Observed, images []string) (data []byte, err error) {
 	if o.Volume.Image != "" {
 		images = append([]string{o.Volume.Image}, images...)
@@ -163,37 +169,34 @@ func (m *Manager) readVolume(ctx context.Context, o *Observed, images []string) 
 	if err != nil {
 		return nil, err
 	}
-	created, err := m.docker.ContainerCreate(ctx, client.ContainerCreateOptions{
+	opts := client.ContainerCreateOptions{
 		// No command of the image is run: the container is never started.
-		Config: &container.Config{Image: image, Entrypoint: []string{"/never-started"},
-			Labels: map[string]string{labelHelper: "read " + objectName(o.Name)}},
-		HostConfig: &container.HostConfig{NetworkMode: "none", Mounts: []mount.Mount{{
-			Type: mount.TypeVolume, Source: objectName(o.Name), Target: dataPath, ReadOnly: true,
-			// Without this the daemon would fill an empty volume from the image.
-			VolumeOptions: &mount.VolumeOptions{NoCopy: true},
-		}}},
+		Config:     &container.Config{Image: image, Entrypoint: []string{"/never-started"}},
+		HostConfig: &container.HostConfig{Mounts: []mount.Mount{volumeAt(o.Name, dataPath, true)}},
+	}
+	err = m.withHelper(ctx, opts, o.Name, "read", func(id string) error {
+		if o.Volume.Origin == OriginUpstream {
+			// An unlabelled volume of our name is the openshell CLI's if k3s ran on it.
+			_, err := m.docker.ContainerStatPath(ctx, id, client.ContainerStatPathOptions{Path: dataPath + "/server/db"})
+			if cerrdefs.IsNotFound(err) {
+				o.Volume.Origin = OriginForeign
+				return fs.ErrNotExist
+			}
+			if err != nil {
+				return daemonError(err)
+			}
+		}
+		cut, err := m.readFile(ctx, id, pendingPath)
+		if err == nil {
+			o.Pending, err = parsePending(cut)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		data, err = m.readFile(ctx, id, recordPath)
+		return err
 	})
-	if err != nil {
-		return nil, daemonError(fmt.Errorf("create a container to read volume %s: %w", objectName(o.Name), err))
-	}
-	defer func() {
-		_, rmErr := m.docker.ContainerRemove(context.WithoutCancel(ctx), created.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
-		if rmErr != nil && !cerrdefs.IsNotFound(rmErr) {
-			err = errors.Join(err, daemonError(rmErr))
-		}
-	}()
-	if o.Volume.Origin == OriginUpstream {
-		// An unlabelled volume of our name is the openshell CLI's if k3s ran on it.
-		_, statErr := m.docker.ContainerStatPath(ctx, created.ID, client.ContainerStatPathOptions{Path: dataPath + "/server/db"})
-		if cerrdefs.IsNotFound(statErr) {
-			o.Volume.Origin = OriginForeign
-			return nil, fs.ErrNotExist
-		}
-		if statErr != nil {
-			return nil, daemonError(statErr)
-		}
-	}
-	return m.readFile(ctx, created.ID, recordPath)
+	return data, err
 }
 
 // readFile reads one file of a container, which need not run. A file that is not

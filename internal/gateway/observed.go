@@ -46,6 +46,10 @@ type Observed struct {
 	Others []string
 	// VolumeUsers are other containers that mount the volume.
 	VolumeUsers []string
+	// Old is the container that a recreate keeps, and Pending how far a recreate or a
+	// restore has come; both are nil unless one was cut off.
+	Old     *ObservedContainer
+	Pending *pending
 }
 
 // ObservedContainer is what matters of a container.
@@ -70,6 +74,8 @@ type ObservedContainer struct {
 	Plaintext    bool
 	NetworkID    string
 	Volume       string
+	// Recreate is the snapshot that was made when this container was.
+	Recreate string
 }
 
 // ObservedVolume is what matters of a volume.
@@ -92,7 +98,7 @@ type ObservedNetwork struct {
 func observedContainer(name string, in container.InspectResponse) *ObservedContainer {
 	c := &ObservedContainer{
 		ID: in.ID, Name: strings.TrimPrefix(in.Name, "/"), Image: in.Config.Image, ImageID: in.Image,
-		Created: parseTime(in.Created), Restarts: in.RestartCount,
+		Created: parseTime(in.Created), Restarts: in.RestartCount, Recreate: in.Config.Labels[labelRecreate],
 	}
 	if in.State != nil {
 		c.Status, c.ExitCode, c.Error = in.State.Status, in.State.ExitCode, in.State.Error
@@ -231,6 +237,12 @@ func (o Observed) lines() []string {
 		add("network    %s", objectName(o.Name))
 	} else {
 		add("network    none")
+	}
+	if o.Old != nil {
+		add("recreate   cut off: the old container is %s", o.Old.Name)
+	}
+	if o.Pending != nil {
+		add("pending    %s %s", o.Pending.Phase, o.Pending.ID)
 	}
 	if o.Record != nil {
 		add("recorded   port %d on %s, image %s, %s (from the %s)", o.Record.Port, o.Record.Bind, o.Record.Image, o.Record.auth(), o.RecordFrom)

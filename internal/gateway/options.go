@@ -38,14 +38,20 @@ type StartOptions struct {
 	// names no image; they never change one that exists. Empty means the built-in
 	// defaults.
 	DefaultImage, DefaultGatewayImage string
-	// Recreate destroys the gateway's state and builds a new one.
+	// Recreate sets the gateway's state aside, builds a new one, and removes the old
+	// state when the new gateway is healthy.
 	Recreate bool
+	// KeepOld keeps the old state as a snapshot, and Reason says why it was replaced.
+	KeepOld bool
+	Reason  string
 	// Timeout bounds the wait for readiness; 0 means [DefaultTimeout].
 	Timeout time.Duration
 	// NameImplied says that the user did not name this gateway.
 	NameImplied bool
 	// Restart stops a running gateway first.
 	Restart bool
+
+	restore *Snapshot
 }
 
 // StartResult says what Start found and did.
@@ -57,6 +63,8 @@ type StartResult struct {
 	Container string `json:"container"`
 	// Active says that this is now the active gateway.
 	Active bool `json:"active"`
+	// Snapshot is the ID under which the state before is kept, or "".
+	Snapshot string `json:"snapshot,omitempty"`
 	// Warnings are things that the user should know and that did not prevent the
 	// start. Each was emitted as an event too.
 	Warnings []string `json:"warnings,omitempty"`
@@ -72,6 +80,10 @@ const (
 	Resumed        Outcome = "resumed"
 	Rebuilt        Outcome = "rebuilt"   // a new container around the old volume
 	Recreated      Outcome = "recreated" // from scratch
+	Restored       Outcome = "restored"  // from a snapshot
+	// PutBack and Finished are of a recreate or a restore that was cut off.
+	PutBack  Outcome = "put back"
+	Finished Outcome = "finished"
 )
 
 // StopResult says what Stop found.

@@ -17,7 +17,6 @@ const (
 	StepCheckPort       StepName = "check-port"
 	StepStop            StepName = "stop-container"
 	StepRemoveContainer StepName = "remove-container"
-	StepRemoveVolume    StepName = "remove-volume"
 	StepEnsureNetwork   StepName = "ensure-network"
 	StepEnsureVolume    StepName = "ensure-volume"
 	StepCreateContainer StepName = "create-container"
@@ -28,6 +27,14 @@ const (
 	StepUpdateChart     StepName = "update-chart"
 	StepWaitReady       StepName = "wait-ready"
 	StepUpdateFiles     StepName = "update-files"
+	// The steps of a recreate, of a restore, and of making up for one that was cut off.
+	StepKeepContainer   StepName = "keep-container"
+	StepSetAside        StepName = "set-aside"
+	StepSettle          StepName = "settle"
+	StepRemoveOld       StepName = "remove-old"
+	StepPutBack         StepName = "put-back"
+	StepReturnContainer StepName = "return-container"
+	StepSwapState       StepName = "swap-state"
 )
 
 // Step is one thing to do and why.
@@ -45,13 +52,16 @@ type Plan struct {
 	Steps   []Step
 	// Notices are to be said before anything is done.
 	Notices []string
+	// Recovery says that this settles what an earlier command left; after it, it is
+	// observed and planned anew.
+	Recovery bool
 }
 
 func (p *Plan) add(name StepName, reason string) { p.Steps = append(p.Steps, Step{name, reason}) }
 
 // planOptions is what a plan depends on besides what was observed.
 type planOptions struct {
-	Recreate, Restart, NameImplied bool
+	Recreate, KeepOld, Restart, NameImplied bool
 	// LocalComplete says that the client's files are all there, and that the server
 	// answers a client that has them.
 	LocalComplete bool
@@ -67,7 +77,7 @@ func makePlan(o Observed, target Record, changes []Change, opts planOptions) (Pl
 	c := o.Container
 	switch {
 	case opts.Recreate:
-		p.recreate(o)
+		p.recreate(o, opts)
 	case c == nil && o.Volume == nil:
 		if o.Registered {
 			return Plan{}, lostVolume(o)
@@ -115,29 +125,47 @@ func (p *Plan) create(o Observed, reason string) {
 }
 
 func (p *Plan) makeContainer(reason string) {
+	p.newContainer(reason)
+	p.finish("the gateway boots")
+}
+
+func (p *Plan) newContainer(reason string) {
 	p.add(StepEnsureNetwork, "the container needs its network")
 	p.add(StepEnsureVolume, "everything worth keeping is on the volume")
 	p.add(StepCreateContainer, reason)
 	p.add(StepWriteFiles, "the new container holds nothing of ours yet")
 	p.add(StepStart, "the container is new")
-	p.finish("the gateway boots")
 }
 
-func (p *Plan) recreate(o Observed) {
+// recreate builds a new gateway beside the old state, which is removed when the new
+// one is healthy and put back when it does not become so.
+func (p *Plan) recreate(o Observed, opts planOptions) {
 	p.Outcome = Recreated
-	// All that could fail comes before anything is lost.
-	p.add(StepEnsureImage, "checked before anything is removed")
+	// All that could fail comes before anything is changed.
+	p.add(StepEnsureImage, "checked before anything is changed")
 	if portMoves(o, p.Target) {
-		p.add(StepCheckPort, "checked before anything is removed")
+		p.add(StepCheckPort, "checked before anything is changed")
 	}
 	if o.Container != nil {
 		p.add(StepStop, "--recreate")
-		p.add(StepRemoveContainer, "--recreate")
+		p.add(StepKeepContainer, "it comes back if the new gateway fails")
 	}
 	if o.Volume != nil {
-		p.add(StepRemoveVolume, "--recreate builds from scratch")
+		p.add(StepSetAside, "it comes back if the new gateway fails")
 	}
-	p.makeContainer("built from scratch")
+	p.newContainer("built from scratch")
+	p.add(StepWaitReady, "the old state is kept until the new gateway is healthy")
+	if o.Volume != nil {
+		if opts.KeepOld {
+			p.add(StepSettle, "the old state stays as a snapshot")
+		} else {
+			p.add(StepSettle, "the old state is no longer needed")
+		}
+	}
+	if o.Container != nil {
+		p.add(StepRemoveOld, "the new gateway is healthy")
+	}
+	p.add(StepUpdateFiles, "clients find the gateway through them")
 }
 
 // portMoves says whether the gateway will publish on something that it does not

@@ -170,16 +170,31 @@ outcome: resumed`},
 8. update-files      clients find the gateway through them
 outcome: resumed`},
 		{name: "recreate", o: found(container.StateRunning), opts: planOptions{Recreate: true}, want: `
-1. ensure-image      checked before anything is removed
+1. ensure-image      checked before anything is changed
 2. stop-container    --recreate
-3. remove-container  --recreate
-4. remove-volume     --recreate builds from scratch
+3. keep-container    it comes back if the new gateway fails
+4. set-aside         it comes back if the new gateway fails
 5. ensure-network    the container needs its network
 6. ensure-volume     everything worth keeping is on the volume
 7. create-container  built from scratch
 8. write-files       the new container holds nothing of ours yet
 9. start-container   the container is new
-10. wait-ready        the gateway boots
+10. wait-ready        the old state is kept until the new gateway is healthy
+11. settle            the old state is no longer needed
+12. remove-old        the new gateway is healthy
+13. update-files      clients find the gateway through them
+outcome: recreated`},
+		{name: "recreate from the volume alone, and keep it", o: found("", gone), opts: planOptions{Recreate: true, KeepOld: true}, want: `
+1. ensure-image      checked before anything is changed
+2. check-port        checked before anything is changed
+3. set-aside         it comes back if the new gateway fails
+4. ensure-network    the container needs its network
+5. ensure-volume     everything worth keeping is on the volume
+6. create-container  built from scratch
+7. write-files       the new container holds nothing of ours yet
+8. start-container   the container is new
+9. wait-ready        the old state is kept until the new gateway is healthy
+10. settle            the old state stays as a snapshot
 11. update-files      clients find the gateway through them
 outcome: recreated`},
 		{name: "an implied name beside another gateway", o: found("", nothing, func(o *Observed) { o.Others = []string{"prod"} }),

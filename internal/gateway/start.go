@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"time"
 
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
 )
 
 // joinAttempts bounds how often a start observes anew because another command was
@@ -36,8 +38,16 @@ func (m *Manager) Start(ctx context.Context, name string, opts StartOptions) (St
 func (m *Manager) startLocked(ctx context.Context, name string, opts StartOptions) (StartResult, error) {
 	for range joinAttempts {
 		r, err := m.prepare(ctx, name, opts)
+		if err == nil && r.plan.Recovery {
+			if err = r.execute(ctx); err == nil {
+				r, err = m.prepare(ctx, name, opts)
+			}
+		}
 		if err == nil {
 			err = r.execute(ctx)
+			if err != nil && opts.Recreate {
+				err = r.undo(ctx, err)
+			}
 		}
 		if errors.Is(err, errJoin) {
 			// What the other command made is observed, and joined.
@@ -65,7 +75,11 @@ func (m *Manager) PlanStart(ctx context.Context, name string, opts StartOptions)
 	if err != nil {
 		return "", err
 	}
-	return strings.Join(r.o.lines(), "\n") + "\n" + r.plan.String(), nil
+	text := strings.Join(r.o.lines(), "\n") + "\n" + r.plan.String()
+	if r.plan.Recovery {
+		text += "and then what is there is observed and planned anew\n"
+	}
+	return text, nil
 }
 
 // checkWanted refuses bad input before anything is looked at.
@@ -83,6 +97,9 @@ func checkWanted(name string, opts StartOptions) error {
 	if err := r.validate(); err != nil {
 		return &Error{Cause: CauseInvalid, Err: err}
 	}
+	if opts.KeepOld && !opts.Recreate {
+		return invalidf("add --recreate", "only a recreate has an old state to keep")
+	}
 	if opts.RegistryUsername != "" && opts.RegistryToken == "" {
 		return invalidf("set OPENSHELL_REGISTRY_TOKEN or give --registry-token", "a registry user name (%q) without a token", opts.RegistryUsername)
 	}
@@ -94,6 +111,9 @@ func (m *Manager) prepare(ctx context.Context, name string, opts StartOptions) (
 	o, err := m.observe(ctx, name, opts.Image, opts.DefaultImage, DefaultImage)
 	if err != nil {
 		return nil, err
+	}
+	if o.interrupted() {
+		return m.recover(o)
 	}
 	base := newRecord(name)
 	if opts.DefaultImage != "" {
@@ -135,6 +155,7 @@ func (m *Manager) prepare(ctx context.Context, name string, opts StartOptions) (
 	}
 	plan, err := makePlan(o, target, changes, planOptions{
 		Recreate:      opts.Recreate,
+		KeepOld:       opts.KeepOld,
 		Restart:       opts.Restart || opts.RegistryToken != "",
 		NameImplied:   opts.NameImplied,
 		LocalComplete: m.localComplete(target) && m.greets(ctx, target),
@@ -143,6 +164,9 @@ func (m *Manager) prepare(ctx context.Context, name string, opts StartOptions) (
 		return nil, err
 	}
 	r := &run{m: m, name: name, opts: opts, o: o, plan: plan}
+	if plan.Outcome == Recreated && o.Volume != nil {
+		r.snapshot = snapshotID(m.cfg.Now())
+	}
 	if o.Container != nil {
 		r.container = o.Container.ID
 	}
@@ -194,6 +218,16 @@ func (m *Manager) alreadyRunning(ctx context.Context, name string, opts StartOpt
 	if c == nil || c.Origin == OriginForeign || c.Status != container.StateRunning || c.Health != container.Healthy {
 		return StartResult{}, false, nil
 	}
+	if c.Recreate != "" {
+		// Its recreate may not be settled.
+		o := Observed{Name: name, Container: c}
+		if o.Old, err = m.observeOld(ctx, name); err == nil {
+			err = m.observePending(ctx, &o)
+		}
+		if err != nil || o.interrupted() {
+			return StartResult{}, false, err
+		}
+	}
 	record := *c.derivedRecord(name)
 	if !m.localComplete(record) || !m.greets(ctx, record) {
 		return StartResult{}, false, nil
@@ -206,13 +240,80 @@ func (m *Manager) alreadyRunning(ctx context.Context, name string, opts StartOpt
 }
 
 func (r *run) result() StartResult {
-	return StartResult{Name: r.name, Outcome: r.plan.Outcome, Endpoint: r.plan.Target.endpoint(r.m.daemonHost()),
+	res := StartResult{Name: r.name, Outcome: r.plan.Outcome, Endpoint: r.plan.Target.endpoint(r.m.daemonHost()),
 		Container: r.container, Active: true, Warnings: r.warnings}
+	if r.opts.KeepOld {
+		res.Snapshot = r.snapshot
+	}
+	return res
+}
+
+// undoTimeout bounds the way back of a recreate that failed, which is not cut short by
+// what ended the recreate itself.
+const undoTimeout = 3 * time.Minute
+
+// undo puts the old gateway back, after a recreate that failed.
+func (r *run) undo(ctx context.Context, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	o, err := r.m.observe(ctx, r.name, r.image)
+	if err != nil {
+		return errors.Join(cause, err)
+	}
+	e := &Error{Cause: CauseOf(cause), Err: cause, Undone: true}
+	if inner, ok := errors.AsType[*Error](cause); ok {
+		e.Detail = inner.Detail
+	}
+	if errors.Is(cause, context.Canceled) {
+		e.Cause = CauseCanceled
+		e.Err = fmt.Errorf("interrupted (%w)", cause)
+	}
+	wasRunning := r.o.Container != nil && r.o.Container.running()
+	if o.interrupted() {
+		back, err := r.m.recover(o)
+		if err == nil {
+			back.plan.Notices = []string{"the recreate did not succeed; the old gateway is put back"}
+			if back.plan.Outcome == Finished {
+				back.plan.Notices = nil
+			}
+			err = back.execute(ctx)
+		}
+		if err != nil {
+			e.Undone = false
+			e.Err = errors.Join(cause, fmt.Errorf("put the old gateway back: %w", err))
+			e.Hint = fmt.Sprintf("its state is on volume %s; run 'docker openshell gateway start %s' to have it put back", objectName(r.name), r.name)
+			return e
+		}
+		if back.plan.Outcome == Finished {
+			e.Undone = false
+			e.Hint = fmt.Sprintf("the new gateway was healthy by then, so it stays; 'docker openshell gateway start %s' goes on from here", r.name)
+			return e
+		}
+	}
+	return r.restartOld(ctx, e, wasRunning)
+}
+
+// restartOld starts the old container again where it ran before.
+func (r *run) restartOld(ctx context.Context, e *Error, wasRunning bool) error {
+	c, err := r.m.observeContainer(ctx, r.name)
+	if err != nil {
+		return errors.Join(e, err)
+	}
+	e.Hint = "the old gateway is back as it was, with all its data"
+	if c == nil || !wasRunning || c.running() {
+		return e
+	}
+	if _, err := r.m.docker.ContainerStart(ctx, c.ID, client.ContainerStartOptions{}); err != nil {
+		e.Hint += fmt.Sprintf("; it could not be started (%v): docker openshell gateway start %s", err, r.name)
+	} else {
+		e.Hint = "the old gateway is back, with all its data, and starts again"
+	}
+	return e
 }
 
 // interrupted says what state an interrupted command leaves.
 func (m *Manager) interrupted(err error, name string) error {
-	if !errors.Is(err, context.Canceled) {
+	if e, ok := errors.AsType[*Error](err); !errors.Is(err, context.Canceled) || ok && e.Undone {
 		return err
 	}
 	return &Error{Cause: CauseCanceled, Err: fmt.Errorf("interrupted; gateway %q is left as it is: %w", name, err),

@@ -23,6 +23,7 @@ type run struct {
 	image     string // what a container is made from
 	networkID string
 	booted    time.Time // when this run started the container
+	snapshot  string    // what the present state is set aside as
 	material  keyMaterial
 	warnings  []string
 }
@@ -38,8 +39,6 @@ func (r *run) text(s StepName) string {
 		return "Stopping container " + objectName(r.name)
 	case StepRemoveContainer:
 		return "Removing container " + objectName(r.name)
-	case StepRemoveVolume:
-		return "Removing volume " + objectName(r.name)
 	case StepEnsureNetwork:
 		return "Preparing network " + objectName(r.name)
 	case StepEnsureVolume:
@@ -60,6 +59,23 @@ func (r *run) text(s StepName) string {
 		return "Waiting for the gateway to be ready"
 	case StepUpdateFiles:
 		return "Updating the files for clients"
+	case StepKeepContainer:
+		return "Keeping the old container as " + oldName(r.name)
+	case StepSetAside:
+		return "Setting the old state aside"
+	case StepSettle:
+		if r.opts.KeepOld {
+			return "Keeping the old state as snapshot " + r.snapshot
+		}
+		return "Removing the old state"
+	case StepRemoveOld:
+		return "Removing the old container"
+	case StepPutBack:
+		return "Putting the old state back"
+	case StepReturnContainer:
+		return "Putting the old container back"
+	case StepSwapState:
+		return "Swapping the state"
 	default:
 		return string(s)
 	}
@@ -96,8 +112,6 @@ func (r *run) do(ctx context.Context, s StepName) error {
 		return r.m.stopContainer(ctx, r.container, nil)
 	case StepRemoveContainer:
 		return r.removeContainer(ctx)
-	case StepRemoveVolume:
-		return r.m.removeVolume(ctx, r.name)
 	case StepEnsureNetwork:
 		return r.ensureNetwork(ctx)
 	case StepEnsureVolume:
@@ -117,7 +131,21 @@ func (r *run) do(ctx context.Context, s StepName) error {
 	case StepWaitReady:
 		return r.waitReady(ctx)
 	case StepUpdateFiles:
-		return r.updateLocal()
+		return r.updateLocal(ctx)
+	case StepKeepContainer:
+		return r.keepContainer(ctx)
+	case StepSetAside:
+		return r.setAside(ctx)
+	case StepSettle:
+		return r.settle(ctx)
+	case StepRemoveOld:
+		return r.removeOld(ctx)
+	case StepPutBack:
+		return r.state(ctx, nil, "back")
+	case StepReturnContainer:
+		return r.returnContainer(ctx)
+	case StepSwapState:
+		return r.swapState(ctx)
 	default:
 		return fmt.Errorf("no such step: %s", s)
 	}

@@ -27,6 +27,9 @@ func (m *Manager) Stop(ctx context.Context, name string, timeout *time.Duration)
 }
 
 func (m *Manager) stopLocked(ctx context.Context, name string, timeout *time.Duration) (StopResult, error) {
+	if err := m.recovery(ctx, name, false); err != nil {
+		return StopResult{}, err
+	}
 	o, err := m.observeObjects(ctx, name)
 	if err != nil {
 		return StopResult{}, err
@@ -65,6 +68,9 @@ func (m *Manager) observeObjects(ctx context.Context, name string) (Observed, er
 	o := Observed{Name: name}
 	var err error
 	if o.Container, err = m.observeContainer(ctx, name); err != nil {
+		return o, err
+	}
+	if o.Old, err = m.observeOld(ctx, name); err != nil {
 		return o, err
 	}
 	vol, err := m.docker.VolumeInspect(ctx, objectName(name), client.VolumeInspectOptions{})
