@@ -11,13 +11,13 @@ import (
 	"github.com/docker-openshell/docker-openshell/internal/gateway"
 )
 
-// confirm asks whether a gateway may be destroyed. Only a yes is a yes: an empty
-// line, the end of the input and anything else are a no, which is an error, so that a
-// script can tell. Without a terminal nobody can be asked.
-func (a *app) confirm(ctx context.Context, name string) error {
+// confirm asks whether something may be removed for good; kept says that it is not.
+// Only a yes is a yes: an empty line, the end of the input and anything else are a no,
+// which is an error, so that a script can tell. Without a terminal nobody can be asked.
+func (a *app) confirm(ctx context.Context, kept string) error {
 	if !a.cli.In().IsTerminal() || !a.cli.Err().IsTerminal() {
-		return &gateway.Error{Cause: gateway.CauseInvalid, Err: fmt.Errorf("gateway %q is not destroyed: there is no terminal to ask on", name),
-			Hint: "add --force to destroy it without being asked"}
+		return &gateway.Error{Cause: gateway.CauseInvalid, Err: fmt.Errorf("%s: there is no terminal to ask on", kept),
+			Hint: "add --force to go on without being asked"}
 	}
 	fmt.Fprint(a.cli.Err(), "Are you sure? [y/N] ")
 	yes, err := readYes(ctx, a.cli.In())
@@ -26,7 +26,7 @@ func (a *app) confirm(ctx context.Context, name string) error {
 		return err
 	}
 	if !yes {
-		return fmt.Errorf("gateway %q is not destroyed: not confirmed", name)
+		return fmt.Errorf("%s: not confirmed", kept)
 	}
 	return nil
 }

@@ -57,22 +57,22 @@ func runDestroy(ctx context.Context, a *app, cmd *cobra.Command, args []string, 
 	if err != nil {
 		return err
 	}
-	things, err := m.PlanDestroy(ctx, t.name)
+	plan, err := m.PlanDestroy(ctx, t.name)
 	if err != nil {
 		return err
 	}
-	if len(things) == 0 {
+	if len(plan.Things) == 0 {
 		return &gateway.Error{Cause: gateway.CauseAbsent, Err: fmt.Errorf("there is no gateway %q to destroy", t.name),
 			Hint: "see 'docker openshell gateway ls'"}
 	}
 	if !o.quiet || !o.force {
-		fmt.Fprintf(a.cli.Err(), "Destroying gateway %q removes:\n", t.name)
-		for _, thing := range things {
+		fmt.Fprintf(a.cli.Err(), "Destroying gateway %q on the daemon of %s (Docker context %q) removes:\n", t.name, plan.Daemon, plan.Context)
+		for _, thing := range plan.Things {
 			fmt.Fprintf(a.cli.Err(), "  - %s\n", thing)
 		}
 	}
 	if !o.force {
-		if err := a.confirm(ctx, t.name); err != nil {
+		if err := a.confirm(ctx, fmt.Sprintf("gateway %q is not destroyed", t.name)); err != nil {
 			return err
 		}
 	}

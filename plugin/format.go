@@ -62,7 +62,8 @@ var headers = formatter.SubHeaderContext{
 	"Name": "NAME", "Mark": "", "State": "STATE", "Active": "ACTIVE", "Healthy": "HEALTHY", "Endpoint": "ENDPOINT",
 	"Image": "IMAGE", "Origin": "ORIGIN", "CreatedSince": "CREATED", "Created": "CREATED AT", "Auth": "AUTH", "Bind": "BIND",
 	"Port": "PORT", "ServerVersion": "SERVER", "Problem": "PROBLEM", "Hint": "HINT", "Network": "NETWORK", "Context": "CONTEXT",
-	"Daemon": "DAEMON", "Outcome": "OUTCOME", "Container": "CONTAINER", "Warnings": "WARNINGS",
+	"ID": "SNAPSHOT", "Size": "SIZE", "Sandboxes": "SANDBOXES", "Reason": "REASON", "GatewayImage": "SERVER IMAGE", "Gateway": "GATEWAY",
+	"Snapshot": "SNAPSHOT", "Daemon": "DAEMON", "Outcome": "OUTCOME", "Container": "CONTAINER", "Warnings": "WARNINGS",
 }
 
 // A row is what docker's formatter writes: templates see the fields of the value

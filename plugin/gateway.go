@@ -38,6 +38,8 @@ docker openshell gateway ls`,
 		newSelect(a),
 		newLogs(a),
 		newInspect(a),
+		newSnapshot(a),
+		newRestore(a),
 	)
 	return cmd
 }

@@ -35,6 +35,7 @@ type startOptions struct {
 	disableGatewayAuth bool
 	gpu                bool
 	recreate           bool
+	keepOld            bool
 	dryRun             bool
 	timeout            timeoutFlag
 }
@@ -51,6 +52,10 @@ resumed, one whose container was removed is rebuilt around its volume with its r
 configuration, and where there is nothing a new one is created. Nothing is asked, and
 only --recreate deletes anything. A start that fails or is interrupted leaves the
 container, its log and the volume in place; the same command goes on from there.
+
+--recreate sets the old data aside in the volume, builds a new gateway, and removes the
+old data only when the new gateway is healthy. If it fails or is interrupted, the old
+gateway is put back; the next command makes up for one that was killed.
 
 Options apply to an existing gateway too. Where one needs another container, as --port
 does, the container is rebuilt around the same volume.`,
@@ -70,7 +75,10 @@ docker openshell gateway start --bind 0.0.0.0 --gateway-host box.example.com
 pass show registry | docker openshell gateway start --registry-token -
 
 # Throw the gateway's state away and build a new one
-docker openshell gateway start --recreate`,
+docker openshell gateway start --recreate
+
+# The same, but keep the old state as a snapshot
+docker openshell gateway start --recreate --keep-old`,
 		Args:              cli.RequiresMaxArgs(1),
 		ValidArgsFunction: a.completeGateways(onlyOne),
 		RunE: run(a.leftByStart, func(ctx context.Context, cmd *cobra.Command, args []string) error {
@@ -95,7 +103,8 @@ func (o *startOptions) addFlags(cmd *cobra.Command) {
 	f.BoolVar(&o.plaintext, "plaintext", false, "Serve without TLS, for use behind a proxy that does it")
 	f.BoolVar(&o.disableGatewayAuth, "disable-gateway-auth", false, "Serve TLS without asking for a client certificate")
 	f.BoolVar(&o.gpu, "gpu", false, "Give the gateway all NVIDIA GPUs of the host")
-	f.BoolVar(&o.recreate, "recreate", false, "Destroy the gateway with all its data and build a new one")
+	f.BoolVar(&o.recreate, "recreate", false, "Build a new gateway; the old one's data is removed when the new one is healthy")
+	f.BoolVar(&o.keepOld, "keep-old", false, "With --recreate: keep the old data as a snapshot")
 	f.BoolVar(&o.dryRun, "dry-run", false, "Show what was found and what would be done, and change nothing")
 	o.timeout.add(cmd)
 	o.output.add(cmd, "Print only the name of the gateway")
@@ -135,6 +144,8 @@ func (o *startOptions) build(cmd *cobra.Command, in io.Reader) (gateway.StartOpt
 		DefaultImage:        os.Getenv("OPENSHELL_CLUSTER_IMAGE"),
 		DefaultGatewayImage: os.Getenv("OPENSHELL_GATEWAY_IMAGE"),
 		Recreate:            o.recreate,
+		KeepOld:             o.keepOld,
+		Reason:              "start --recreate --keep-old",
 		Timeout:             time.Duration(o.timeout),
 	}
 	w := &opts.Wanted
@@ -231,6 +242,9 @@ func (a *app) showStart(res gateway.StartResult, quiet bool, format formatFlag) 
 		fmt.Fprintf(out, "Gateway %q is already running at %s\n", res.Name, res.Endpoint)
 	default:
 		fmt.Fprintf(out, "Gateway %q is ready at %s (%s)\n", res.Name, res.Endpoint, res.Outcome)
+		if res.Snapshot != "" {
+			fmt.Fprintf(a.cli.Err(), "The state before is kept as snapshot %[2]s; to get it back: docker openshell gateway restore %[1]s %[2]s\n", res.Name, res.Snapshot)
+		}
 	}
 	return nil
 }

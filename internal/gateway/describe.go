@@ -9,10 +9,13 @@ import (
 )
 
 // Status describes a gateway in any state. It asks the server itself where the
-// container is said to be healthy, and changes nothing. An absent gateway is a
-// status, not an error.
+// container is said to be healthy. It changes nothing but for a recreate or a restore
+// that was cut off, which it settles. An absent gateway is a status, not an error.
 func (m *Manager) Status(ctx context.Context, name string) (Status, error) {
 	if err := validateName(name); err != nil {
+		return Status{}, err
+	}
+	if err := m.recoverUnlocked(ctx, name); err != nil {
 		return Status{}, err
 	}
 	st, record, err := m.describe(ctx, name)

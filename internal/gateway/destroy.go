@@ -4,26 +4,91 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"strings"
 
 	cerrdefs "github.com/containerd/errdefs"
+	"github.com/docker/go-units"
 	"github.com/moby/moby/client"
 )
 
-// PlanDestroy lists what Destroy would remove, one thing a line; nothing, if there
-// is nothing. Objects of our name that are not a gateway's are an error.
-func (m *Manager) PlanDestroy(ctx context.Context, name string) ([]string, error) {
+// PlanDestroy says what Destroy would remove. Objects of our name that are not a
+// gateway's are an error, and so is another daemon than the gateway was started on.
+func (m *Manager) PlanDestroy(ctx context.Context, name string) (DestroyPlan, error) {
+	p := DestroyPlan{Name: name, Context: m.cfg.Context}
 	if err := validateName(name); err != nil {
-		return nil, err
+		return p, err
+	}
+	if err := m.recovery(ctx, name, false); errors.Is(err, errNotSettled) {
+		// It is going to be destroyed in any case.
+		m.cfg.Events(Event{Kind: Warning, Text: err.Error()})
+	} else if err != nil {
+		return p, err
 	}
 	o, err := m.destroyable(ctx, name)
 	if err != nil {
-		return nil, err
+		return p, err
 	}
-	var lines []string
+	info, err := m.docker.Info(ctx, client.InfoOptions{})
+	if err != nil {
+		return p, daemonError(err)
+	}
+	p.Daemon = info.Info.Name
 	for _, s := range m.destroySteps(o) {
-		lines = append(lines, s.text)
+		p.Things = append(p.Things, s.text)
+		if s.name == "remove-volume" {
+			p.Things = append(p.Things, m.content(ctx, o)...)
+		}
 	}
-	return lines, nil
+	return p, nil
+}
+
+// content describes what is on a volume that is going to be removed, as far as it can
+// be found out: a volume that cannot be read may well be the reason to remove it.
+func (m *Manager) content(ctx context.Context, o Observed) []string {
+	list, err := m.listState(ctx, o)
+	if err != nil {
+		return []string{"  (what is on it cannot be listed: " + err.Error() + ")"}
+	}
+	lines := []string{fmt.Sprintf("  the present state, %s, %s", units.HumanSize(float64(list.size)), sandboxes(list.sandboxes))}
+	for _, s := range list.snapshots {
+		lines = append(lines, fmt.Sprintf("  snapshot %s, %s, %s", s.ID, units.HumanSize(float64(s.Size)), sandboxes(s.Sandboxes)))
+	}
+	return lines
+}
+
+func sandboxes(names []string) string {
+	switch len(names) {
+	case 0:
+		return "without sandboxes"
+	case 1:
+		return "with sandbox " + names[0]
+	default:
+		return fmt.Sprintf("with %d sandboxes: %s", len(names), strings.Join(names, ", "))
+	}
+}
+
+// checkRecordedDaemon refuses a daemon that is not the one on which this machine's files say
+// that the gateway is: a gateway of the same name there is another one.
+func (m *Manager) checkRecordedDaemon(ctx context.Context, name string) error {
+	recorded, err := m.cfg.Dir.Daemon(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	info, err := m.docker.Info(ctx, client.InfoOptions{})
+	if err != nil {
+		return daemonError(err)
+	}
+	if info.Info.ID == recorded.ID {
+		return nil
+	}
+	return &Error{Cause: CauseForeign,
+		Err: fmt.Errorf("gateway %q was last started on the daemon of %s (Docker context %q), and this is the daemon of %s (context %q)",
+			name, recorded.Name, recorded.Context, info.Info.Name, m.cfg.Context),
+		Hint: fmt.Sprintf("use 'docker --context %s openshell gateway destroy %s'; for a gateway of that name on this daemon, start it first: that makes it the one that is meant", recorded.Context, name)}
 }
 
 // Destroy removes a gateway with all its data. It is idempotent: what is gone
@@ -63,9 +128,8 @@ func (m *Manager) destroyLocked(ctx context.Context, name string) (DestroyResult
 
 // destroyable observes a gateway for its destruction, and refuses what is not ours.
 func (m *Manager) destroyable(ctx context.Context, name string) (Observed, error) {
-	if err := m.recovery(ctx, name, false); err != nil {
-		// It is going to be destroyed in any case.
-		m.cfg.Events(Event{Kind: Warning, Text: err.Error()})
+	if err := m.checkRecordedDaemon(ctx, name); err != nil {
+		return Observed{}, err
 	}
 	o, err := m.observe(ctx, name)
 	var e *Error

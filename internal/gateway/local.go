@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/moby/moby/client"
+
 	"github.com/docker-openshell/docker-openshell/internal/clientdir"
 	"github.com/docker-openshell/docker-openshell/internal/pki"
 )
@@ -160,6 +162,13 @@ func (r *run) updateLocal(ctx context.Context) error {
 	}
 	if err := dir.WriteMetadata(meta); err != nil {
 		return fmt.Errorf("write metadata: %w", err)
+	}
+	info, err := r.m.docker.Info(ctx, client.InfoOptions{})
+	if err != nil {
+		return daemonError(err)
+	}
+	if err := dir.WriteDaemon(r.name, clientdir.Daemon{ID: info.Info.ID, Name: info.Info.Name, Context: r.m.cfg.Context}); err != nil {
+		return fmt.Errorf("record the daemon: %w", err)
 	}
 	if !r.m.reachable(t) {
 		r.warn(fmt.Sprintf("the gateway listens on %s of %s, which this machine cannot reach; start it with --bind, or forward the port with 'ssh -L %d:127.0.0.1:%d'",

@@ -93,6 +93,15 @@ type StopResult struct {
 	Stopped bool `json:"stopped"`
 }
 
+// DestroyPlan says what a destroy would remove, and where.
+type DestroyPlan struct {
+	Name string
+	// Context is the Docker context, Daemon the daemon's host.
+	Context, Daemon string
+	// Things are what would be removed, one a line; none, if there is nothing.
+	Things []string
+}
+
 // DestroyResult lists what Destroy removed, in order.
 type DestroyResult struct {
 	Name    string   `json:"name"`

@@ -11,6 +11,8 @@ import (
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
+
+	"github.com/docker-openshell/docker-openshell/internal/clientdir"
 )
 
 // pending is a set-aside or a swap of state that has begun and is not settled. What
@@ -156,8 +158,35 @@ func (m *Manager) recovery(ctx context.Context, name string, deep bool) error {
 	if err != nil {
 		return err
 	}
-	return r.execute(ctx)
+	if err := r.execute(ctx); err != nil {
+		return fmt.Errorf("%w: %w", errNotSettled, err)
+	}
+	return nil
 }
+
+// recoverUnlocked settles what was cut off, unless another command works on the
+// gateway: then nothing was.
+func (m *Manager) recoverUnlocked(ctx context.Context, name string) error {
+	o, err := m.observeObjects(ctx, name)
+	if err == nil {
+		err = m.observePending(ctx, &o)
+	}
+	if err != nil || !o.interrupted() {
+		return err
+	}
+	unlock, err := m.cfg.Dir.TryLock(name)
+	if errors.Is(err, clientdir.ErrLocked) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(m.recovery(ctx, name, false), unlock())
+}
+
+// errNotSettled says that a recreate or a restore was cut off, and could not be made
+// up for.
+var errNotSettled = errors.New("what an earlier command left could not be settled")
 
 // recover prepares the run that settles what was cut off.
 func (m *Manager) recover(o Observed) (*run, error) {
