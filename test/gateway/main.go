@@ -1,8 +1,9 @@
 // Gateway is a small, honest peer of OpenShell's server 0.0.34 for tests: it takes
 // the same flags and environment, refuses to start without what the real one needs,
-// serves gRPC over mutual TLS, and keeps a database on its volume. Beyond that it
-// records each boot, with hashes of what it was given, so that a test can see whether
-// a secret survived without ever seeing the secret.
+// serves gRPC over mutual TLS, keeps a database on its volume, runs sandboxes as
+// objects of the same Kubernetes resource, and leads SSH clients to them. Beyond that
+// it records each boot, with hashes of what it was given, so that a test can see
+// whether a secret survived without ever seeing the secret.
 package main
 
 import (
@@ -38,6 +39,7 @@ type options struct {
 	sshHost, clientTLSSecret        string
 	hostGatewayIP                   string
 	sshPort, skew                   int
+	relay                           bool
 }
 
 func main() {
@@ -69,13 +71,27 @@ func run(args []string) error {
 	if err := store.recordBoot(ctx, o.handshakeSecret, cert); err != nil {
 		return err
 	}
-	api, err := newAPIServer(o, cert)
+	kube, err := newCluster(o.sandboxNamespace, serviceAccountDir, os.Getenv)
 	if err != nil {
 		return err
 	}
-	health := &http.Server{Addr: fmt.Sprintf(":%d", o.healthPort), Handler: healthHandler(store), ReadHeaderTimeout: 5 * time.Second}
-
 	group, ctx := errgroup.WithContext(ctx)
+	calls := newService(ctx, o, store, kube, os.Stdout)
+	if err := calls.disconnectAll(ctx); err != nil {
+		return err
+	}
+	api, err := newAPIServer(o, cert, calls)
+	if err != nil {
+		return err
+	}
+	health := &http.Server{Addr: fmt.Sprintf(":%d", o.healthPort), Handler: calls.healthHandler(), ReadHeaderTimeout: 5 * time.Second}
+
+	for _, f := range []feed{calls.sandboxFeed(), calls.eventFeed()} {
+		group.Go(func() error {
+			kube.follow(ctx, calls.journal, f)
+			return nil
+		})
+	}
 	group.Go(func() error { return serve(api.listen) })
 	if o.healthPort != 0 {
 		group.Go(func() error { return serve(health.ListenAndServe) })
@@ -131,7 +147,7 @@ func parse(args []string, getenv func(string) string) (options, error) {
 	text(&o.tlsKey, "tls-key", "OPENSHELL_TLS_KEY", "")
 	text(&o.clientCA, "tls-client-ca", "OPENSHELL_TLS_CLIENT_CA", "")
 	text(&o.sandboxNamespace, "sandbox-namespace", "OPENSHELL_SANDBOX_NAMESPACE", "default")
-	text(&o.sandboxImage, "sandbox-image", "OPENSHELL_SANDBOX_IMAGE", "")
+	text(&o.sandboxImage, "sandbox-image", "OPENSHELL_SANDBOX_IMAGE", defaultSandboxImage)
 	text(&o.sandboxPullPolicy, "sandbox-image-pull-policy", "OPENSHELL_SANDBOX_IMAGE_PULL_POLICY", "")
 	text(&o.grpcEndpoint, "grpc-endpoint", "OPENSHELL_GRPC_ENDPOINT", "")
 	text(&o.sshHost, "ssh-gateway-host", "OPENSHELL_SSH_GATEWAY_HOST", "127.0.0.1")
@@ -142,6 +158,8 @@ func parse(args []string, getenv func(string) string) (options, error) {
 	f.Lookup("ssh-handshake-secret").DefValue = ""
 	flag(&o.disableTLS, "disable-tls", "OPENSHELL_DISABLE_TLS")
 	flag(&o.disableGatewayAuth, "disable-gateway-auth", "OPENSHELL_DISABLE_GATEWAY_AUTH")
+	// The real server has no such flag: it speaks the one or the other by its version.
+	flag(&o.relay, "relay", "OPENSHELL_TEST_RELAY")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}

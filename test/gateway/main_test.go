@@ -68,6 +68,11 @@ func newTestStore(t *testing.T) *store {
 	return s
 }
 
+func newTestService(t *testing.T, o options, s *store, kube *cluster) *service {
+	t.Helper()
+	return newService(t.Context(), o, s, kube, t.Output())
+}
+
 func TestBootsHoldNoSecret(t *testing.T) {
 	s := newTestStore(t)
 	const secret = "very-secret"
@@ -76,7 +81,7 @@ func TestBootsHoldNoSecret(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	handler := healthHandler(s)
+	handler := newTestService(t, options{}, s, nil).healthHandler()
 	get := func(method, path string) string {
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, httptest.NewRequest(method, path, nil))
@@ -112,7 +117,8 @@ func TestMutualTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	api, err := newAPIServer(options{clientCA: ca}, &cert)
+	o := options{clientCA: ca}
+	api, err := newAPIServer(o, &cert, newTestService(t, o, newTestStore(t), nil))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,15 +32,16 @@ func (o options) certificate() (*tls.Certificate, error) {
 
 // apiServer serves gRPC and HTTP on one port, as the real server does.
 type apiServer struct {
-	http *http.Server
-	grpc *grpc.Server
+	http    *http.Server
+	grpc    *grpc.Server
+	service *service
 }
 
-func newAPIServer(o options, cert *tls.Certificate) (*apiServer, error) {
-	s := &apiServer{grpc: grpc.NewServer(grpc.MaxRecvMsgSize(1<<20),
+func newAPIServer(o options, cert *tls.Certificate, calls *service) (*apiServer, error) {
+	s := &apiServer{service: calls, grpc: grpc.NewServer(grpc.MaxRecvMsgSize(1<<20),
 		// The openshell CLI pings every 10 s, also without a call.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}))}
-	pb.RegisterOpenShellServer(s.grpc, service{})
+	pb.RegisterOpenShellServer(s.grpc, calls)
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	s.http = &http.Server{Addr: fmt.Sprintf(":%d", o.port), Handler: s.split(), Protocols: protocols, ReadHeaderTimeout: 5 * time.Second}
@@ -61,7 +62,9 @@ func newAPIServer(o options, cert *tls.Certificate) (*apiServer, error) {
 	if o.disableGatewayAuth {
 		auth = tls.VerifyClientCertIfGiven
 	}
-	s.http.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*cert}, ClientCAs: pool, ClientAuth: auth, MinVersion: tls.VersionTLS12}
+	s.http.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*cert}, ClientCAs: pool, ClientAuth: auth, MinVersion: tls.VersionTLS12,
+		// Small first records would only slow tunnels down.
+		DynamicRecordSizingDisabled: true}
 	return s, nil
 }
 
@@ -70,6 +73,10 @@ func (s *apiServer) split() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
 			s.grpc.ServeHTTP(w, r)
+			return
+		}
+		if r.URL.Path == connectPath {
+			s.service.connect(w, r)
 			return
 		}
 		http.NotFound(w, r)
@@ -90,18 +97,9 @@ func (s *apiServer) shutdown(ctx context.Context) error {
 	return nil
 }
 
-// service answers the calls that this peer knows; others are UNIMPLEMENTED.
-type service struct {
-	pb.UnimplementedOpenShellServer
-}
-
-func (service) Health(context.Context, *pb.HealthRequest) (*pb.HealthResponse, error) {
-	return &pb.HealthResponse{Status: pb.ServiceStatus_SERVICE_STATUS_HEALTHY, Version: version}, nil
-}
-
-// healthHandler serves the health port: what the real server has there, and two
-// paths for tests, /boots and /marks.
-func healthHandler(s *store) http.Handler {
+// healthHandler serves the health port: what the real server has there, and for tests
+// /boots, /marks, /sessions and /tunnels.
+func (s *service) healthHandler() http.Handler {
 	mux := http.NewServeMux()
 	ok := func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, map[string]string{"status": "healthy", "version": version}, nil)
@@ -110,15 +108,22 @@ func healthHandler(s *store) http.Handler {
 	mux.HandleFunc("GET /healthz", ok)
 	mux.HandleFunc("GET /readyz", ok)
 	mux.HandleFunc("GET /boots", func(w http.ResponseWriter, r *http.Request) {
-		boots, err := s.boots(r.Context())
+		boots, err := s.store.boots(r.Context())
 		reply(w, boots, err)
 	})
 	mux.HandleFunc("GET /marks", func(w http.ResponseWriter, r *http.Request) {
-		marks, err := s.marks(r.Context())
+		marks, err := s.store.marks(r.Context())
 		reply(w, marks, err)
 	})
 	mux.HandleFunc("POST /marks/{name}/{value}", func(w http.ResponseWriter, r *http.Request) {
-		reply(w, "ok", s.mark(r.Context(), r.PathValue("name"), r.PathValue("value")))
+		reply(w, "ok", s.store.mark(r.Context(), r.PathValue("name"), r.PathValue("value")))
+	})
+	mux.HandleFunc("GET /sessions", func(w http.ResponseWriter, r *http.Request) {
+		sessions, err := s.store.sessions(r.Context())
+		reply(w, sessions, err)
+	})
+	mux.HandleFunc("GET /tunnels", func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, s.tunnels.open(), nil)
 	})
 	return mux
 }

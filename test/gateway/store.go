@@ -2,113 +2,68 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/tls"
 	"database/sql"
-	"encoding/hex"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
-	"time"
 
 	_ "modernc.org/sqlite" // the database driver
 )
 
-// store is the server's database.
-type store struct{ db *sql.DB }
+// store is the server's database. Writers share one connection, so that they wait
+// for each other here and not in SQLite; readers have their own, which a writer does
+// not hold up, because the database keeps a write-ahead log.
+type store struct{ write, read *sql.DB }
 
-// boot is one start of the server.
-type boot struct {
-	ID        string `json:"id"`
-	StartedAt string `json:"startedAt"`
-	// Secret and Certificate are SHA-256 sums, hex; Certificate is "" in plaintext.
-	Secret      string `json:"secret"`
-	Certificate string `json:"certificate"`
-	Pod         string `json:"pod"`
-}
+// readers bounds the connections that read.
+const readers = 4
 
 const schema = `
 CREATE TABLE IF NOT EXISTS boots (id TEXT PRIMARY KEY, started_at TEXT NOT NULL, secret TEXT NOT NULL, certificate TEXT NOT NULL, pod TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS marks (name TEXT PRIMARY KEY, value TEXT NOT NULL);`
+CREATE TABLE IF NOT EXISTS marks (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS sandboxes (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, created_at_ms INTEGER NOT NULL, record BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS sessions (token_sha256 TEXT PRIMARY KEY, sandbox_id TEXT NOT NULL, sandbox TEXT NOT NULL, expires_at_ms INTEGER NOT NULL, revoked INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS sessions_by_sandbox ON sessions (sandbox_id);`
 
 func openStore(ctx context.Context, url string) (*store, error) {
-	path := strings.TrimPrefix(url, "sqlite:")
 	// Writers wait for each other in place of failing: a new pod may open the file
 	// while the old one still closes it.
-	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)")
+	source := "file:" + strings.TrimPrefix(url, "sqlite:") + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)"
+	write, err := sql.Open("sqlite", source+"&_txlock=immediate")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	db.SetMaxOpenConns(1)
-	if _, err := db.ExecContext(ctx, schema); err != nil {
-		return nil, errors.Join(err, db.Close())
+	write.SetMaxOpenConns(1)
+	if _, err := write.ExecContext(ctx, schema); err != nil {
+		return nil, errors.Join(fmt.Errorf("create the tables: %w", err), write.Close())
 	}
-	return &store{db}, nil
+	read, err := sql.Open("sqlite", source+"&_pragma=query_only(1)")
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open the database for reading: %w", err), write.Close())
+	}
+	read.SetMaxOpenConns(readers)
+	read.SetMaxIdleConns(readers)
+	return &store{write: write, read: read}, nil
 }
 
 func (s *store) close() {
-	if err := s.db.Close(); err != nil {
+	if err := errors.Join(s.read.Close(), s.write.Close()); err != nil {
 		os.Stderr.WriteString("close the database: " + err.Error() + "\n") //nolint:errcheck // the last words
 	}
 }
 
-// recordBoot writes down with what the server was started: sums, never the values.
-func (s *store) recordBoot(ctx context.Context, secret string, cert *tls.Certificate) error {
-	id := make([]byte, 8)
-	if _, err := rand.Read(id); err != nil {
-		return err
-	}
-	sum := sha256.Sum256([]byte(secret))
-	certificate := ""
-	if cert != nil {
-		c := sha256.Sum256(cert.Certificate[0])
-		certificate = hex.EncodeToString(c[:])
-	}
-	pod, err := os.Hostname()
+// transaction runs f in a transaction of the writing connection.
+func (s *store) transaction(ctx context.Context, f func(*sql.Tx) error) error {
+	tx, err := s.write.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
-	_, err = s.db.ExecContext(ctx, `INSERT INTO boots VALUES (?, ?, ?, ?, ?)`,
-		hex.EncodeToString(id), time.Now().UTC().Format(time.RFC3339Nano), hex.EncodeToString(sum[:]), certificate, pod)
-	return err
-}
-
-func (s *store) boots(ctx context.Context) ([]boot, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT id, started_at, secret, certificate, pod FROM boots ORDER BY started_at`)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close() //nolint:errcheck // Err below says it
-	list := []boot{}
-	for rows.Next() {
-		var b boot
-		if err := rows.Scan(&b.ID, &b.StartedAt, &b.Secret, &b.Certificate, &b.Pod); err != nil {
-			return nil, err
+	if err := f(tx); err != nil {
+		if undo := tx.Rollback(); undo != nil && !errors.Is(undo, sql.ErrTxDone) {
+			err = errors.Join(err, undo)
 		}
-		list = append(list, b)
+		return err
 	}
-	return list, rows.Err()
-}
-
-func (s *store) mark(ctx context.Context, name, value string) error {
-	_, err := s.db.ExecContext(ctx, `INSERT INTO marks VALUES (?, ?) ON CONFLICT(name) DO UPDATE SET value = excluded.value`, name, value)
-	return err
-}
-
-func (s *store) marks(ctx context.Context) (map[string]string, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT name, value FROM marks`)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close() //nolint:errcheck // Err below says it
-	marks := map[string]string{}
-	for rows.Next() {
-		var name, value string
-		if err := rows.Scan(&name, &value); err != nil {
-			return nil, err
-		}
-		marks[name] = value
-	}
-	return marks, rows.Err()
+	return tx.Commit()
 }
