@@ -29,6 +29,7 @@ type startOptions struct {
 	gatewayHost        string
 	image              string
 	gatewayImage       string
+	sandboxImage       string
 	registryUsername   string
 	registryToken      string
 	plaintext          bool
@@ -98,6 +99,7 @@ func (o *startOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.gatewayHost, "gateway-host", "", "Host name or IP address under which clients reach the gateway")
 	f.StringVar(&o.image, "image", "", "Image of the node [OPENSHELL_CLUSTER_IMAGE for a new gateway] (default "+strconv.Quote(gateway.DefaultImage)+")")
 	f.StringVar(&o.gatewayImage, "gateway-image", "", "Image of the OpenShell server [OPENSHELL_GATEWAY_IMAGE for a new gateway] (default "+strconv.Quote(gateway.DefaultGatewayImage)+")")
+	f.StringVar(&o.sandboxImage, "sandbox-image", "", "Image of sandboxes that ask for none [OPENSHELL_SANDBOX_IMAGE for a new gateway] (default: the server's own)")
 	f.StringVar(&o.registryUsername, "registry-username", "", "User name for the registry of the images that the node pulls [OPENSHELL_REGISTRY_USERNAME]")
 	f.StringVar(&o.registryToken, "registry-token", "", `Token for that registry, "-" to read it from standard input [OPENSHELL_REGISTRY_TOKEN]`)
 	f.BoolVar(&o.plaintext, "plaintext", false, "Serve without TLS, for use behind a proxy that does it")
@@ -109,7 +111,7 @@ func (o *startOptions) addFlags(cmd *cobra.Command) {
 	o.timeout.add(cmd)
 	o.output.add(cmd, "Print only the name of the gateway")
 	o.format.add(cmd, "", jsonOrTemplate, "json")
-	for _, flag := range []string{"port", "bind", "gateway-host", "image", "gateway-image", "registry-username", "registry-token", "timeout"} {
+	for _, flag := range []string{"port", "bind", "gateway-host", "image", "gateway-image", "sandbox-image", "registry-username", "registry-token", "timeout"} {
 		complete(cmd, flag, cobra.NoFileCompletions)
 	}
 }
@@ -136,18 +138,23 @@ func runStart(ctx context.Context, a *app, cmd *cobra.Command, args []string, o 
 	return a.start(ctx, t.name, opts, &o.output, o.format)
 }
 
+// defaultStart is a start of which nothing is asked: the environment says what images
+// a new gateway gets.
+func defaultStart() gateway.StartOptions {
+	return gateway.StartOptions{
+		DefaultImage:        os.Getenv("OPENSHELL_CLUSTER_IMAGE"),
+		DefaultGatewayImage: os.Getenv("OPENSHELL_GATEWAY_IMAGE"),
+		DefaultSandboxImage: os.Getenv("OPENSHELL_SANDBOX_IMAGE"),
+	}
+}
+
 // build makes the engine's options of the flags. A flag that was not given is nothing
 // that is wanted, whatever its default.
 func (o *startOptions) build(cmd *cobra.Command, in io.Reader) (gateway.StartOptions, error) {
 	changed := cmd.Flags().Changed
-	opts := gateway.StartOptions{
-		DefaultImage:        os.Getenv("OPENSHELL_CLUSTER_IMAGE"),
-		DefaultGatewayImage: os.Getenv("OPENSHELL_GATEWAY_IMAGE"),
-		Recreate:            o.recreate,
-		KeepOld:             o.keepOld,
-		Reason:              "start --recreate --keep-old",
-		Timeout:             time.Duration(o.timeout),
-	}
+	opts := defaultStart()
+	opts.Recreate, opts.KeepOld, opts.Reason = o.recreate, o.keepOld, "start --recreate --keep-old"
+	opts.Timeout = time.Duration(o.timeout)
 	w := &opts.Wanted
 	w.Image, w.GatewayImage = o.image, o.gatewayImage
 	if changed("port") {
@@ -169,6 +176,9 @@ func (o *startOptions) build(cmd *cobra.Command, in io.Reader) (gateway.StartOpt
 	}
 	if changed("gpu") {
 		w.GPU = &o.gpu
+	}
+	if changed("sandbox-image") {
+		w.SandboxImage = &o.sandboxImage
 	}
 	var err error
 	w.RegistryUsername, w.RegistryToken, err = o.registry(cmd, in)

@@ -173,3 +173,33 @@ func (d *Dir) Remove(name string) (bool, error) {
 	}
 	return statErr == nil, nil
 }
+
+// LastSandbox returns the sandbox that was used last on a gateway, or "".
+func (d *Dir) LastSandbox(name string) (string, error) {
+	dir, err := d.gateway(name)
+	if err != nil {
+		return "", err
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "last_sandbox"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return strings.TrimSpace(string(data)), err
+}
+
+// SetLastSandbox notes which sandbox of a gateway is meant when none is named; "" is
+// none.
+func (d *Dir) SetLastSandbox(name, sandbox string) error {
+	dir, err := d.gateway(name)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, "last_sandbox")
+	if sandbox == "" {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	return errors.Join(os.MkdirAll(dir, 0o700), atomicwriter.WriteFile(path, []byte(sandbox), 0o644))
+}

@@ -75,6 +75,7 @@ func helmChart(r Record, daemonHost string) ([]byte, error) {
 			GrpcEndpoint:       scheme + "://openshell.openshell.svc.cluster.local:8080",
 			DisableTLS:         r.Plaintext,
 			DisableGatewayAuth: r.DisableGatewayAuth,
+			SandboxImage:       r.SandboxImage,
 		},
 	}
 	if host := r.host(daemonHost); host != DefaultBind {

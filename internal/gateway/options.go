@@ -17,6 +17,9 @@ type Wanted struct {
 	Image string
 	// GatewayImage is the image of the OpenShell server.
 	GatewayImage string
+	// SandboxImage is the image of sandboxes that ask for none; nil or "" is the
+	// server's own default.
+	SandboxImage *string
 	// GatewayHost is the host name or address under which clients reach the
 	// gateway, where it is not the loopback address or the context's host.
 	GatewayHost *string
@@ -34,10 +37,10 @@ type Wanted struct {
 // StartOptions are the options of [Manager.Start] and [Manager.PlanStart].
 type StartOptions struct {
 	Wanted
-	// DefaultImage and DefaultGatewayImage are what a new gateway gets when Wanted
-	// names no image; they never change one that exists. Empty means the built-in
-	// defaults.
-	DefaultImage, DefaultGatewayImage string
+	// DefaultImage, DefaultGatewayImage and DefaultSandboxImage are what a new gateway
+	// gets when Wanted names no image; they never change one that exists. Empty means
+	// the built-in defaults.
+	DefaultImage, DefaultGatewayImage, DefaultSandboxImage string
 	// Recreate sets the gateway's state aside, builds a new one, and removes the old
 	// state when the new gateway is healthy.
 	Recreate bool

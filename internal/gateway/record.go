@@ -28,6 +28,7 @@ type Record struct {
 	// again; empty for an image that never was in a registry.
 	ImageDigest        string `json:"imageDigest,omitempty"`
 	GatewayImage       string `json:"gatewayImage"`
+	SandboxImage       string `json:"sandboxImage,omitempty"`
 	Bind               string `json:"bind"`
 	Port               int    `json:"port"`
 	GatewayHost        string `json:"gatewayHost,omitempty"`
@@ -84,7 +85,10 @@ func (r Record) validate() error {
 	if r.GatewayHost != "" && !validHost(r.GatewayHost) {
 		return fmt.Errorf("gateway host %q is neither a host name nor an IP address", r.GatewayHost)
 	}
-	for what, image := range map[string]string{"image": r.Image, "gateway image": r.GatewayImage} {
+	for what, image := range map[string]string{"image": r.Image, "gateway image": r.GatewayImage, "sandbox image": r.SandboxImage} {
+		if image == "" && what == "sandbox image" {
+			continue // the server's own default
+		}
 		if _, err := reference.ParseNormalizedNamed(image); err != nil && !isImageID(image) {
 			return fmt.Errorf("%s %q: %w", what, image, err)
 		}
@@ -129,6 +133,7 @@ func (r Record) apply(w Wanted) (Record, []Change) {
 	set(&r.Bind, w.Bind)
 	set(&r.GatewayHost, w.GatewayHost)
 	set(&r.Plaintext, w.Plaintext)
+	set(&r.SandboxImage, w.SandboxImage)
 	set(&r.DisableGatewayAuth, w.DisableGatewayAuth)
 	set(&r.GPU, w.GPU)
 	if w.Image != "" && w.Image != r.Image {
@@ -170,6 +175,7 @@ func (r Record) diff(n Record) []Change {
 	add("gpu", strconv.FormatBool(r.GPU), strconv.FormatBool(n.GPU), true)
 	add("disable-gateway-auth", strconv.FormatBool(r.DisableGatewayAuth), strconv.FormatBool(n.DisableGatewayAuth), false)
 	add("gateway-image", r.GatewayImage, n.GatewayImage, false)
+	add("sandbox-image", r.SandboxImage, n.SandboxImage, false)
 	return changes
 }
 

@@ -88,12 +88,7 @@ func checkWanted(name string, opts StartOptions) error {
 		return err
 	}
 	r, _ := newRecord(name).apply(opts.Wanted)
-	if opts.DefaultImage != "" {
-		r.Image = opts.DefaultImage
-	}
-	if opts.DefaultGatewayImage != "" {
-		r.GatewayImage = opts.DefaultGatewayImage
-	}
+	r.defaults(opts)
 	if err := r.validate(); err != nil {
 		return &Error{Cause: CauseInvalid, Err: err}
 	}
@@ -106,6 +101,15 @@ func checkWanted(name string, opts StartOptions) error {
 	return nil
 }
 
+// defaults puts in the images that a new gateway gets.
+func (r *Record) defaults(opts StartOptions) {
+	for to, from := range map[*string]string{&r.Image: opts.DefaultImage, &r.GatewayImage: opts.DefaultGatewayImage, &r.SandboxImage: opts.DefaultSandboxImage} {
+		if from != "" {
+			*to = from
+		}
+	}
+}
+
 // prepare observes and plans.
 func (m *Manager) prepare(ctx context.Context, name string, opts StartOptions) (*run, error) {
 	o, err := m.observe(ctx, name, opts.Image, opts.DefaultImage, DefaultImage)
@@ -116,16 +120,11 @@ func (m *Manager) prepare(ctx context.Context, name string, opts StartOptions) (
 		return m.recover(o)
 	}
 	base := newRecord(name)
-	if opts.DefaultImage != "" {
-		base.Image = opts.DefaultImage
-	}
-	if opts.DefaultGatewayImage != "" {
-		base.GatewayImage = opts.DefaultGatewayImage
-	}
+	base.defaults(opts)
 	if o.Record != nil && o.RecordFrom != "volume" {
 		// What was derived knows nothing of the server's image, and from the files
 		// alone nothing of the node's.
-		o.Record.GatewayImage = base.GatewayImage
+		o.Record.GatewayImage, o.Record.SandboxImage = base.GatewayImage, base.SandboxImage
 		if o.RecordFrom == "files" && o.Volume.Image == "" {
 			o.Record.Image = base.Image
 		}
@@ -200,8 +199,8 @@ func (m *Manager) dropKnownCredentials(ctx context.Context, opts *StartOptions, 
 // recreated is the configuration for a gateway that is built from scratch in the
 // place of this one: the user's choices stay, the images are today's.
 func (r Record) recreated(fresh Record) Record {
-	image, gateway := fresh.Image, fresh.GatewayImage
-	r.Image, r.GatewayImage, r.ImageID, r.ImageDigest = image, gateway, "", ""
+	r.Image, r.GatewayImage, r.SandboxImage = fresh.Image, fresh.GatewayImage, fresh.SandboxImage
+	r.ImageID, r.ImageDigest = "", ""
 	return r
 }
 

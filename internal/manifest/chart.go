@@ -65,6 +65,7 @@ type ImageValues struct {
 // ServerValues configure the server.
 type ServerValues struct {
 	GrpcEndpoint       string `json:"grpcEndpoint,omitempty"`
+	SandboxImage       string `json:"sandboxImage,omitempty"`
 	SSHGatewayHost     string `json:"sshGatewayHost,omitempty"`
 	SSHGatewayPort     int    `json:"sshGatewayPort,omitempty"`
 	DisableTLS         bool   `json:"disableTls,omitempty"`

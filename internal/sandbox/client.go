@@ -57,11 +57,11 @@ type Client struct {
 	api      pb.OpenShellClient
 }
 
-// retries has the library repeat what may be repeated: reads, and a revocation,
+// retries has the library repeat what may be repeated: reads but the first one, which
+// finds out whether the gateway is there, and a revocation,
 // which is the same when it is done twice.
 const retries = `{"methodConfig": [{
 	"name": [
-		{"service": "openshell.v1.OpenShell", "method": "Health"},
 		{"service": "openshell.v1.OpenShell", "method": "GetSandbox"},
 		{"service": "openshell.v1.OpenShell", "method": "ListSandboxes"},
 		{"service": "openshell.v1.OpenShell", "method": "GetSandboxLogs"},
