@@ -113,7 +113,12 @@ func (s *service) execOver(ctx context.Context, req *pb.ExecSandboxRequest, sand
 	run.Stderr = &output{mu: &mu, out: out, event: func(data []byte) *pb.ExecSandboxEvent {
 		return &pb.ExecSandboxEvent{Payload: &pb.ExecSandboxEvent_Stderr{Stderr: &pb.ExecSandboxStderr{Data: data}}}
 	}}
-	return exitCode(run.Run(command))
+	err = run.Run(command)
+	if _, ok := errors.AsType[*ssh.ExitMissingError](err); ok && ctx.Err() != nil {
+		// It is here that the command's end was not waited for.
+		return 0, ctx.Err()
+	}
+	return exitCode(err)
 }
 
 // exitCode reads the code of a command out of what the SSH client says of its end.
