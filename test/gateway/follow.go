@@ -35,17 +35,17 @@ var errExpired = errors.New("the watch has expired")
 // follow keeps a feed going until the context ends. Whatever ends a watch, what
 // happened since is seen: by the next watch, or by a new list.
 func (c *cluster) follow(ctx context.Context, j *journal, f feed) {
-	pause := firstPause
+	pause, told := firstPause, ""
 	for ctx.Err() == nil {
-		err := c.followOnce(ctx, f, func() { pause = firstPause })
+		err := c.followOnce(ctx, f, func() { pause, told = firstPause, "" })
 		if ctx.Err() != nil {
 			return
 		}
-		level := "WARN"
-		if errors.Is(err, errExpired) {
-			level = "DEBUG"
+		// A cluster that has no sandboxes yet says the same for long.
+		if text := err.Error(); text != told && !errors.Is(err, errExpired) {
+			j.log("", "WARN", "kubernetes", "cannot follow "+f.what+"; trying again", "error", text)
+			told = text
 		}
-		j.log("", level, "kubernetes", "cannot follow "+f.what+"; trying again", "error", err.Error())
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause):
