@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/docker-openshell/docker-openshell/internal/gateway"
+	"github.com/docker-openshell/docker-openshell/internal/sandbox"
 )
 
 // Exit codes beside 0 and docker's own 125 for a wrong command line.
@@ -55,6 +56,8 @@ func exitError(err error, canceled bool, left interruption) error {
 	var hint string
 	if e, ok := errors.AsType[*gateway.Error](err); ok {
 		detail, hint = e.Detail, e.Hint
+	} else if e, ok := errors.AsType[*sandbox.Error](err); ok {
+		hint = e.Hint
 	}
 	return cli.StatusError{StatusCode: exitFailure, Status: message(err.Error(), detail, hint), Cause: err}
 }

@@ -14,6 +14,12 @@ const (
 	flagGateway = "gateway"
 	flagName    = "name"
 	envGateway  = "OPENSHELL_GATEWAY"
+
+	// ofGateway marks a flag --name that names a gateway, and not a sandbox.
+	ofGateway = "openshell-gateway"
+
+	// sourceDefault is the source of a name that nothing gives.
+	sourceDefault = "the default"
 )
 
 // target is the gateway that a command works on.
@@ -55,7 +61,7 @@ func (s nameSources) resolve() (target, error) {
 	if active != "" {
 		return checkName(target{name: active, implied: true, source: "the active gateway"})
 	}
-	return target{name: gateway.DefaultName, implied: true, source: "the default"}, nil
+	return target{name: gateway.DefaultName, implied: true, source: sourceDefault}, nil
 }
 
 func checkName(t target) (target, error) {
@@ -72,7 +78,8 @@ func onLine(cmd *cobra.Command, args []string) ([]given, error) {
 		names = append(names, given{args[0], "the argument"})
 	}
 	for _, flag := range []string{flagName, flagGateway} {
-		if f := cmd.Flags().Lookup(flag); f != nil && f.Changed {
+		f := cmd.Flags().Lookup(flag)
+		if f != nil && f.Changed && (flag != flagName || f.Annotations[ofGateway] != nil) {
 			names = append(names, given{f.Value.String(), "--" + flag})
 		}
 	}
@@ -104,5 +111,6 @@ func (a *app) target(cmd *cobra.Command, args []string) (target, error) {
 // addName adds --name to a command for which the openshell CLI has it.
 func addName(a *app, cmd *cobra.Command) {
 	cmd.Flags().String(flagName, "", "Gateway to work on, the same as NAME")
+	cmd.Flags().Lookup(flagName).Annotations = map[string][]string{ofGateway: {}}
 	complete(cmd, flagName, a.completeGateways(anyNumber))
 }

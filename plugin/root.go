@@ -44,7 +44,7 @@ docker --context box openshell gateway start`,
 	}
 	cmd.PersistentFlags().StringP(flagGateway, "g", "", `Gateway to work on [OPENSHELL_GATEWAY] (default: the active one, else "openshell")`)
 	complete(cmd, flagGateway, a.completeGateways(anyNumber))
-	cmd.AddCommand(newGateway(a), newStatus(a), newVersion(a))
+	cmd.AddCommand(newGateway(a), newSandbox(a), newImage(a), newStatus(a), newVersion(a), newSSHProxy(a))
 	return cmd
 }
 
