@@ -65,8 +65,8 @@ docker openshell sandbox ls --format json`,
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "Print only names")
 	f.BoolVar(&o.names, "names", false, "Print only names")
 	f.BoolVar(&o.ids, "ids", false, "Print only IDs")
-	cmd.MarkFlagsMutuallyExclusive("names", "ids", "format")
 	o.format.add(cmd, "", tableOrTemplate, "table", "json")
+	cmd.MarkFlagsMutuallyExclusive("names", "ids", "format")
 	complete(cmd, "limit", cobra.NoFileCompletions)
 	complete(cmd, "offset", cobra.NoFileCompletions)
 	return cmd

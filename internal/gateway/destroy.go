@@ -111,6 +111,9 @@ func (m *Manager) destroyLocked(ctx context.Context, name string) (DestroyResult
 	if err != nil {
 		return res, err
 	}
+	if _, err := m.sweep(ctx, name); err != nil {
+		return res, err
+	}
 	for _, s := range m.destroySteps(o) {
 		if err := ctx.Err(); err != nil {
 			return res, err

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/moby/api/pkg/stdcopy"
@@ -38,6 +40,35 @@ func (m *Manager) withHelper(ctx context.Context, opts client.ContainerCreateOpt
 		}
 	}()
 	return fn(created.ID)
+}
+
+// readers are the purposes of helpers that change nothing.
+var readers = []string{"read", "ls"}
+
+// stale is how old a helper that changes nothing is when nobody can be waiting for it.
+const stale = time.Minute
+
+// sweep removes helpers that a killed command has left. One that changes state may
+// still be at work: it is stopped, because the gateway's lock is held here, and what it
+// leaves is made up for. It reports whether there was one of that kind.
+func (m *Manager) sweep(ctx context.Context, name string) (bool, error) {
+	list, err := m.docker.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("label", labelHelper)})
+	if err != nil {
+		return false, daemonError(err)
+	}
+	worked := false
+	for _, c := range list.Items {
+		purpose, ours := strings.CutSuffix(c.Labels[labelHelper], " "+objectName(name))
+		reader := slices.Contains(readers, purpose)
+		if !ours || reader && m.cfg.Now().Sub(time.Unix(c.Created, 0)) < stale {
+			continue
+		}
+		if err := m.removeContainer(ctx, c.ID); err != nil {
+			return worked, err
+		}
+		worked = worked || !reader
+	}
+	return worked, nil
 }
 
 // volumeAt mounts the gateway's volume.

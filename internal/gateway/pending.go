@@ -137,22 +137,20 @@ func inTheWay(c *ObservedContainer) error {
 }
 
 // recovery settles what was cut off, if anything was. A volume without a container is
-// looked into only where deep is set: that takes a container.
+// looked into only where deep is set: that takes a container. The caller holds the
+// gateway's lock.
 func (m *Manager) recovery(ctx context.Context, name string, deep bool) error {
-	o, err := m.observeObjects(ctx, name)
-	if err != nil {
+	o, err := m.observeInterrupted(ctx, name, deep)
+	if err != nil || !o.interrupted() {
 		return err
 	}
-	if err := m.observePending(ctx, &o); err != nil {
+	// A helper of the command that was cut off may still be at work.
+	if worked, err := m.sweep(ctx, name); err != nil {
 		return err
-	}
-	if deep && !o.interrupted() && o.Container == nil && o.Volume != nil {
-		if o, err = m.observe(ctx, name, DefaultImage); err != nil {
+	} else if worked {
+		if o, err = m.observeInterrupted(ctx, name, deep); err != nil || !o.interrupted() {
 			return err
 		}
-	}
-	if !o.interrupted() {
-		return nil
 	}
 	r, err := m.recover(o)
 	if err != nil {
@@ -164,13 +162,22 @@ func (m *Manager) recovery(ctx context.Context, name string, deep bool) error {
 	return nil
 }
 
+// observeInterrupted observes as much as says whether something was cut off.
+func (m *Manager) observeInterrupted(ctx context.Context, name string, deep bool) (Observed, error) {
+	o, err := m.observeObjects(ctx, name)
+	if err != nil {
+		return o, err
+	}
+	if deep && o.Old == nil && o.Container == nil && o.Volume != nil {
+		return m.observe(ctx, name, DefaultImage)
+	}
+	return o, m.observePending(ctx, &o)
+}
+
 // recoverUnlocked settles what was cut off, unless another command works on the
 // gateway: then nothing was.
 func (m *Manager) recoverUnlocked(ctx context.Context, name string) error {
-	o, err := m.observeObjects(ctx, name)
-	if err == nil {
-		err = m.observePending(ctx, &o)
-	}
+	o, err := m.observeInterrupted(ctx, name, false)
 	if err != nil || !o.interrupted() {
 		return err
 	}

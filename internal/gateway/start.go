@@ -39,9 +39,12 @@ func (m *Manager) startLocked(ctx context.Context, name string, opts StartOption
 	for range joinAttempts {
 		r, err := m.prepare(ctx, name, opts)
 		if err == nil && r.plan.Recovery {
-			if err = r.execute(ctx); err == nil {
+			if err = m.recovery(ctx, name, true); err == nil {
 				r, err = m.prepare(ctx, name, opts)
 			}
+		}
+		if err == nil && r.plan.Recovery {
+			err = fmt.Errorf("gateway %q: %w", name, errNotSettled)
 		}
 		if err == nil {
 			err = r.execute(ctx)
@@ -255,6 +258,9 @@ const undoTimeout = 3 * time.Minute
 func (r *run) undo(ctx context.Context, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
+	if _, err := r.m.sweep(ctx, r.name); err != nil {
+		return errors.Join(cause, err)
+	}
 	o, err := r.m.observe(ctx, r.name, r.image)
 	if err != nil {
 		return errors.Join(cause, err)
