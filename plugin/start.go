@@ -153,7 +153,7 @@ func defaultStart() gateway.StartOptions {
 func (o *startOptions) build(cmd *cobra.Command, in io.Reader) (gateway.StartOptions, error) {
 	changed := cmd.Flags().Changed
 	opts := defaultStart()
-	opts.Recreate, opts.KeepOld, opts.Reason = o.recreate, o.keepOld, "start --recreate --keep-old"
+	opts.Recreate, opts.KeepOld = o.recreate, o.keepOld
 	opts.Timeout = time.Duration(o.timeout)
 	w := &opts.Wanted
 	w.Image, w.GatewayImage = o.image, o.gatewayImage

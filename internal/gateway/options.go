@@ -44,7 +44,8 @@ type StartOptions struct {
 	// Recreate sets the gateway's state aside, builds a new one, and removes the old
 	// state when the new gateway is healthy.
 	Recreate bool
-	// KeepOld keeps the old state as a snapshot, and Reason says why it was replaced.
+	// KeepOld keeps the old state as a snapshot, and Reason says why it was replaced;
+	// "" is that it was asked for.
 	KeepOld bool
 	Reason  string
 	// Timeout bounds the wait for readiness; 0 means [DefaultTimeout].
@@ -53,8 +54,6 @@ type StartOptions struct {
 	NameImplied bool
 	// Restart stops a running gateway first.
 	Restart bool
-
-	restore *Snapshot
 }
 
 // StartResult says what Start found and did.

@@ -308,5 +308,5 @@ func (r *run) swapState(ctx context.Context) error {
 		return err
 	}
 	return r.state(ctx, []file{{statePoint + "/.openshell/snapshots/" + r.snapshot + "/info.json", 0o600, info}},
-		"swap", r.snapshot, r.opts.restore.ID)
+		"swap", r.snapshot, r.restore.ID)
 }

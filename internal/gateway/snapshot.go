@@ -51,6 +51,9 @@ func snapshotID(t time.Time) string { return t.UTC().Format("20060102-150405") }
 func (r *run) snapshotInfo() ([]byte, error) {
 	info := snapshotInfo{Version: snapshotVersion, ID: r.snapshot, Gateway: r.name, Created: r.m.cfg.Now().UTC().Truncate(time.Second),
 		Reason: r.opts.Reason, Keep: r.opts.KeepOld}
+	if info.Reason == "" {
+		info.Reason = "gateway start --recreate"
+	}
 	if r.o.Record != nil {
 		record, err := json.Marshal(r.o.Record)
 		if err != nil {
@@ -247,7 +250,7 @@ func (m *Manager) restoreLocked(ctx context.Context, name, id string, opts Resto
 			Hint: "its files lie below .openshell/snapshots on volume " + objectName(name)}
 	}
 	r := &run{m: m, name: name, o: o, snapshot: snapshotID(m.cfg.Now()),
-		opts: StartOptions{Timeout: opts.Timeout, KeepOld: true, Reason: "replaced by snapshot " + id, restore: &s}}
+		opts: StartOptions{Timeout: opts.Timeout, KeepOld: true, Reason: "replaced by snapshot " + id}, restore: &s}
 	if o.Container != nil {
 		r.container = o.Container.ID
 	}

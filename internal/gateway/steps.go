@@ -24,6 +24,7 @@ type run struct {
 	networkID string
 	booted    time.Time // when this run started the container
 	snapshot  string    // what the present state is set aside as
+	restore   *Snapshot // what takes its place; nil is a new state
 	material  keyMaterial
 	warnings  []string
 }
