@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/docker/cli/cli"
 	"github.com/spf13/cobra"
 
 	"github.com/docker-openshell/docker-openshell/internal/gateway"
@@ -54,6 +55,7 @@ docker openshell sandbox create --no-keep -- sh -c 'id; pwd'
 
 # From an image that is built here, with the files of this directory
 docker openshell sandbox create --from . --upload . -- make test`,
+		Args:              cli.RequiresMinArgs(0),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: run(func(*cobra.Command, []string) interruption {
 			return interruption{text: "interrupted", hint: "see 'docker openshell sandbox ls'"}

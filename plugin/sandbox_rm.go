@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/docker/cli/cli"
 	"github.com/spf13/cobra"
 
 	"github.com/docker-openshell/docker-openshell/internal/sandbox"
@@ -26,6 +27,7 @@ deleted at once; --all asks first on a terminal, and elsewhere needs --force.`,
 
 # All of them, in a script
 docker openshell sandbox rm --all --force`,
+		Args:              cli.RequiresMinArgs(0),
 		ValidArgsFunction: a.completeSandboxes(anyNumber),
 		RunE: run(func(*cobra.Command, []string) interruption {
 			return interruption{text: "interrupted; what was not deleted yet is still there", hint: "see 'docker openshell sandbox ls'"}

@@ -20,10 +20,15 @@ import (
 func newSSHProxy(a *app) *cobra.Command {
 	var name, gatewayName string
 	cmd := &cobra.Command{
-		Use:    "ssh-proxy --name SANDBOX [--gateway-name GATEWAY]",
-		Short:  "Connect standard input and output to a sandbox's SSH server",
-		Hidden: true,
-		Args:   cli.NoArgs,
+		Use:   "ssh-proxy [OPTIONS]",
+		Short: "Connect standard input and output to a sandbox's SSH server",
+		Long: `Connect standard input and output to the SSH server of a sandbox: the ProxyCommand of
+"sandbox ssh-config". Each connection makes a session of its own, which is revoked when
+it ends.`,
+		Example:           `ssh -o ProxyCommand='docker openshell ssh-proxy --name demo' sandbox@demo`,
+		Hidden:            true,
+		Args:              cli.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: run(onlyReading, func(ctx context.Context, cmd *cobra.Command, _ []string) error {
 			if name == "" {
 				return usageError(cmd, errors.New("--name is missing: it names the sandbox"))
@@ -38,6 +43,8 @@ func newSSHProxy(a *app) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&name, "name", "", "Sandbox to connect to")
 	cmd.Flags().StringVar(&gatewayName, "gateway-name", "", "Gateway to work on, the same as --gateway")
+	complete(cmd, "name", a.completeSandboxes(anyNumber))
+	complete(cmd, "gateway-name", a.completeGateways(anyNumber))
 	addEndpoint(cmd)
 	return cmd
 }
