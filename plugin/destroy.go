@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/docker/cli/cli"
 	"github.com/spf13/cobra"
@@ -68,6 +69,10 @@ func runDestroy(ctx context.Context, a *app, cmd *cobra.Command, args []string, 
 	if !o.quiet || !o.force {
 		fmt.Fprintf(a.cli.Err(), "Destroying gateway %q on the daemon of %s (Docker context %q) removes:\n", t.name, plan.Daemon, plan.Context)
 		for _, thing := range plan.Things {
+			if strings.HasPrefix(thing, " ") { // what belongs to the thing before
+				fmt.Fprintln(a.cli.Err(), thing)
+				continue
+			}
 			fmt.Fprintf(a.cli.Err(), "  - %s\n", thing)
 		}
 	}

@@ -62,6 +62,7 @@ var headers = formatter.SubHeaderContext{
 	"Name": "NAME", "Mark": "", "State": "STATE", "Active": "ACTIVE", "Healthy": "HEALTHY", "Endpoint": "ENDPOINT",
 	"Image": "IMAGE", "Origin": "ORIGIN", "CreatedSince": "CREATED", "Created": "CREATED AT", "Auth": "AUTH", "Bind": "BIND",
 	"Port": "PORT", "ServerVersion": "SERVER", "Problem": "PROBLEM", "Hint": "HINT", "Network": "NETWORK", "Context": "CONTEXT",
+	"Phase": "PHASE", "Namespace": "NAMESPACE", "SandboxID": "ID", "GPU": "GPU",
 	"ID": "SNAPSHOT", "Size": "SIZE", "Sandboxes": "SANDBOXES", "Reason": "REASON", "GatewayImage": "SERVER IMAGE", "Gateway": "GATEWAY",
 	"Snapshot": "SNAPSHOT", "Daemon": "DAEMON", "Outcome": "OUTCOME", "Container": "CONTAINER", "Warnings": "WARNINGS",
 }

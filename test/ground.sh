@@ -56,9 +56,13 @@ images() {
 	say "the published node image cannot be had: using the test node"
 	# shellcheck disable=SC2034 # read by name below
 	OPENSHELL_GATEWAY_IMAGE=$("$here/gateway/image.sh" name)
-	tar=$("$here/gateway/image.sh" build)
+	# shellcheck disable=SC2034 # read by name below
+	OPENSHELL_SANDBOX_IMAGE=$("$here/sandbox/image.sh" name)
+	server=$("$here/gateway/image.sh" build)
+	sandbox=$("$here/sandbox/image.sh" build)
+	supervisor=$("$here/sandbox/image.sh" supervisor)
 	"$here/node/node.sh" build >/dev/null
-	OPENSHELL_CLUSTER_IMAGE=$("$here/node/node.sh" load "$tar")
+	OPENSHELL_CLUSTER_IMAGE=$("$here/node/node.sh" load --supervisor "$supervisor" "$server" "$sandbox")
 }
 
 case ${1:-} in
@@ -66,7 +70,7 @@ tools) tools ;;
 env)
 	engine
 	images
-	for name in DOCKER_HOST OPENSHELL_CLUSTER_IMAGE OPENSHELL_GATEWAY_IMAGE; do
+	for name in DOCKER_HOST OPENSHELL_CLUSTER_IMAGE OPENSHELL_GATEWAY_IMAGE OPENSHELL_SANDBOX_IMAGE; do
 		eval "value=\${$name:-}"
 		[ -z "$value" ] || printf "export %s='%s'\n" "$name" "$value"
 	done

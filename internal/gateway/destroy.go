@@ -48,11 +48,11 @@ func (m *Manager) PlanDestroy(ctx context.Context, name string) (DestroyPlan, er
 func (m *Manager) content(ctx context.Context, o Observed) []string {
 	list, err := m.listState(ctx, o)
 	if err != nil {
-		return []string{"  (what is on it cannot be listed: " + err.Error() + ")"}
+		return []string{"    (what is on it cannot be listed: " + err.Error() + ")"}
 	}
-	lines := []string{fmt.Sprintf("  the present state, %s, %s", units.HumanSize(float64(list.size)), sandboxes(list.sandboxes))}
+	lines := []string{fmt.Sprintf("    the present state, %s, %s", units.HumanSize(float64(list.size)), sandboxes(list.sandboxes))}
 	for _, s := range list.snapshots {
-		lines = append(lines, fmt.Sprintf("  snapshot %s, %s, %s", s.ID, units.HumanSize(float64(s.Size)), sandboxes(s.Sandboxes)))
+		lines = append(lines, fmt.Sprintf("    snapshot %s, %s, %s", s.ID, units.HumanSize(float64(s.Size)), sandboxes(s.Sandboxes)))
 	}
 	return lines
 }

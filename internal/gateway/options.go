@@ -100,7 +100,8 @@ type DestroyPlan struct {
 	Name string
 	// Context is the Docker context, Daemon the daemon's host.
 	Context, Daemon string
-	// Things are what would be removed, one a line; none, if there is nothing.
+	// Things are what would be removed, one a line; none, if there is nothing. A line
+	// that begins with spaces describes the thing before it.
 	Things []string
 }
 

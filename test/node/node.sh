@@ -2,9 +2,10 @@
 # Builds the test node's image and loads it into an Engine.
 #
 #   node.sh build              build the root file system, unless it is cached
-#   node.sh load [IMAGE_TAR…]  make the image in the Engine at $DOCKER_HOST, with
-#                              the images of the tars (docker save) inside, and
-#                              print its name
+#   node.sh load [--supervisor PATH] [IMAGE_TAR…]
+#                              make the image in the Engine at $DOCKER_HOST, with
+#                              the images of the tars (docker save) and the
+#                              sandboxes' supervisor inside, and print its name
 #   node.sh image              print the name of the image without further tars
 #   node.sh test               run the unit tests, compiled as the build does
 #   node.sh go ARGUMENTS…      run go (vet, a linter) with the same flags
@@ -93,7 +94,7 @@ build_binaries() {
 	for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
 		flags="$flags -X $package.gitVersion=v$kubernetes -X $package.gitMajor=1 -X $package.gitMinor=35"
 	done
-	(cd "$here" && nice -n 5 go build -ldflags="$flags" -o "$1/" . ./archive ./coredns ./openshell-sandbox ./pause tool)
+	(cd "$here" && nice -n 5 go build -ldflags="$flags" -o "$1/" . ./archive ./coredns ./pause tool)
 }
 
 # fetch_packages downloads the Debian packages into $1.
@@ -140,7 +141,6 @@ assemble_rootfs() {
 	ln -s k3s "$root/usr/bin/kubectl"
 	cp "$3/containerd" "$3/containerd-shim-runc-v2" "$root/usr/bin/"
 	cp "$3/ctr" "$root/usr/libexec/k3s/ctr"
-	cp "$3/openshell-sandbox" "$root/opt/openshell/bin/openshell-sandbox"
 	"$root/usr/bin/busybox" --list-full | while IFS= read -r applet; do
 		name=${applet##*/}
 		for directory in usr/bin usr/sbin usr/local/bin; do
@@ -209,13 +209,19 @@ import_base() {
 # load makes the image with the given tars inside, and prints its name.
 load() {
 	base=$(base_image)
+	supervisor=
+	if [ "${1-}" = --supervisor ]; then
+		supervisor=$2
+		[ -x "$supervisor" ] || die "there is no program $supervisor"
+		shift 2
+	fi
 	for tar in "$@"; do
 		[ -f "$tar" ] || die "there is no file $tar"
 	done
 	hash=$(
 		{
 			printf '%s\n' "$base"
-			for tar in "$@"; do sha256sum <"$tar"; done
+			for tar in "$@" ${supervisor:+"$supervisor"}; do sha256sum <"$tar"; done
 		} | sha256sum | cut -c 1-12
 	)
 	image=openshell/test-node:$hash
@@ -231,7 +237,7 @@ derive() {
 	base=$1
 	image=$2
 	shift 2
-	if [ $# -eq 0 ]; then
+	if [ $# -eq 0 ] && [ -z "$supervisor" ]; then
 		docker tag "$base" "$image"
 		return
 	fi
@@ -244,6 +250,10 @@ derive() {
 		cp "$tar" "$context/images/airgap-$number.tar"
 	done
 	printf 'FROM %s\nCOPY images/ /var/lib/rancher/k3s/agent/images/\n' "$base" >"$context/Dockerfile"
+	if [ -n "$supervisor" ]; then
+		cp "$supervisor" "$context/openshell-sandbox"
+		printf 'COPY openshell-sandbox /opt/openshell/bin/openshell-sandbox\n' >>"$context/Dockerfile"
+	fi
 	# The classic builder, because the client may come without the other.
 	DOCKER_BUILDKIT=0 docker build --quiet --tag "$image" "$context" >/dev/null 2>"$context/log" ||
 		die "the image cannot be built: $(cat "$context/log")"

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/informers"
 
 	"github.com/docker-openshell/docker-openshell/test/node/container"
@@ -193,5 +194,8 @@ func (s *server) runControllers(ctx context.Context) error {
 		return err
 	}
 	go manifests.Run(ctx)
-	return controllers.RunHelm(ctx, s.clients)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return controllers.RunHelm(ctx, s.clients) })
+	group.Go(func() error { return controllers.RunSandboxes(ctx, s.clients) })
+	return group.Wait()
 }
