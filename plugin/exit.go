@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 
 	"github.com/docker/cli/cli"
@@ -32,6 +33,10 @@ func run(left func(*cobra.Command, []string) interruption, f func(context.Contex
 		err := f(cmd.Context(), cmd, args)
 		if err == nil {
 			return nil
+		}
+		if code, ok := err.(remoteExit); ok {
+			// The framework would print a line, if an empty one.
+			os.Exit(int(code))
 		}
 		return exitError(err, cmd.Context().Err() != nil, left(cmd, args))
 	}

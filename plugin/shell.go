@@ -10,8 +10,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/docker/cli/cli"
-
 	"github.com/docker-openshell/docker-openshell/internal/sandbox"
 )
 
@@ -171,10 +169,16 @@ func (a *app) raw(run *sandbox.RunOptions) (restore func(), err error) {
 	}, nil
 }
 
+// remoteExit is the exit code of a command in a sandbox, which is not an error of ours
+// and of which nothing is said.
+type remoteExit int
+
+func (e remoteExit) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
 // exitAs is the error with which a command exits as the remote one did.
 func exitAs(code int) error {
 	if code == 0 {
 		return nil
 	}
-	return cli.StatusError{StatusCode: code}
+	return remoteExit(code)
 }
