@@ -55,9 +55,14 @@ func openShell(ctx context.Context, c *sandbox.Client, s sandbox.Sandbox) (*sand
 func (a *app) runInSandbox(cmdCtx context.Context, c *sandbox.Client, s sandbox.Sandbox, o shellOptions) (code int, err error) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(cmdCtx))
 	defer cancel()
-	shell, end, err := openShell(cmdCtx, c, s)
+	// Until the command runs an interruption is ours.
+	stop := context.AfterFunc(cmdCtx, cancel)
+	shell, end, err := openShell(ctx, c, s)
 	if err != nil {
 		return 0, err
+	}
+	if !stop() {
+		return 0, errors.Join(ctx.Err(), end())
 	}
 	defer func() { err = errors.Join(err, end()) }()
 	run := sandbox.RunOptions{Args: o.args, Dir: o.dir, Env: o.env, Stdin: a.cli.In(), Stdout: a.cli.Out(), Stderr: a.cli.Err()}

@@ -16,10 +16,13 @@ import (
 // User is who commands run as in a sandbox.
 const User = "sandbox"
 
+// handshakeTimeouts bound the SSH handshake, attempt by attempt. The gateway grants a
+// tunnel before it has reached the sandbox, and tries that again with growing pauses:
+// after a boot of the node, another attempt finds what is there by then. There are no
+// more of them than a session may have tunnels at a time.
+var handshakeTimeouts = []time.Duration{5 * time.Second, 15 * time.Second, 40 * time.Second}
+
 const (
-	// handshakeTimeout bounds the SSH handshake, which the gateway's side starts only
-	// when it has reached the sandbox.
-	handshakeTimeout = 30 * time.Second
 	// aliveInterval and aliveMissed detect a peer that is gone without a word.
 	aliveInterval = 15 * time.Second
 	aliveMissed   = 3
@@ -35,7 +38,18 @@ type Shell struct {
 }
 
 // Shell opens a tunnel and an SSH connection through it. The connection ends with ctx.
-func (s *Session) Shell(ctx context.Context) (*Shell, error) {
+func (s *Session) Shell(ctx context.Context) (shell *Shell, err error) {
+	for _, timeout := range handshakeTimeouts {
+		shell, err = s.handshake(ctx, timeout)
+		if slow, ok := errors.AsType[net.Error](err); !ok || !slow.Timeout() {
+			return shell, err
+		}
+	}
+	return nil, err
+}
+
+// handshake makes one attempt.
+func (s *Session) handshake(ctx context.Context, timeout time.Duration) (*Shell, error) {
 	tunnel, err := s.Dial(ctx)
 	if err != nil {
 		return nil, err
@@ -49,7 +63,7 @@ func (s *Session) Shell(ctx context.Context) (*Shell, error) {
 		}
 		return nil, s.handshakeError(err)
 	}
-	if err := tunnel.SetDeadline(time.Now().Add(handshakeTimeout)); err != nil {
+	if err := tunnel.SetDeadline(time.Now().Add(timeout)); err != nil {
 		return fail(err)
 	}
 	conn, channels, requests, err := ssh.NewClientConn(tunnel, s.sandbox.Name, &ssh.ClientConfig{
