@@ -104,6 +104,10 @@ func describe(w io.Writer, st gateway.Status) {
 		field(w, "Volume", v.Name)
 	}
 	field(w, "Network", st.Network)
+	if len(st.StaleSandboxes) > 0 {
+		field(w, "Sandboxes", "these hold an older SSH handshake secret and refuse SSH until they are made anew: "+strings.Join(st.StaleSandboxes, ", "))
+	}
+	field(w, "Sandboxes", st.SandboxProblem)
 	if st.Origin == originUpstream {
 		field(w, "Origin", "made by the openshell CLI")
 	}

@@ -30,6 +30,9 @@ func (m *Manager) Status(ctx context.Context, name string) (Status, error) {
 	if st.State == StateHealthy || st.State == StateStarting {
 		m.askServer(ctx, &st, record)
 	}
+	if st.State == StateHealthy {
+		m.findStale(ctx, &st)
+	}
 	return st, nil
 }
 

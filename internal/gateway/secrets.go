@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -185,7 +184,7 @@ func (w *waiter) apply(ctx context.Context, j judgement) (again bool, err error)
 	}
 	w.mustRestart = w.mustRestart || j.restart
 	if j.sandboxes {
-		w.r.warnSandboxes(ctx, w.kube, string(w.secrets[secretHandshake].Data["secret"]))
+		w.r.warnSandboxes(ctx, w.kube, w.secrets[secretHandshake].Data["secret"])
 	}
 	return false, nil
 }
@@ -255,48 +254,4 @@ func (w *waiter) changed() time.Time {
 		}
 	}
 	return last
-}
-
-// warnSandboxes names the sandboxes that were made with another handshake secret:
-// their pods carry a copy of their own.
-func (r *run) warnSandboxes(ctx context.Context, kube kubernetes, current string) {
-	doc, found, err := kube.Get(ctx, sandboxPath)
-	if found == k3sexec.Absent {
-		return
-	}
-	if err != nil {
-		r.warn("the sandboxes could not be listed, so it is not known which of them hold an older handshake secret: " + err.Error())
-		return
-	}
-	var list struct {
-		Items []struct {
-			Metadata struct{ Name string }
-			Spec     struct {
-				PodTemplate struct {
-					Spec struct {
-						Containers []struct {
-							Env []struct{ Name, Value string }
-						}
-					}
-				} `json:"podTemplate"`
-			}
-		}
-	}
-	if err := json.Unmarshal(doc, &list); err != nil {
-		r.warn("the list of sandboxes cannot be read: " + err.Error())
-		return
-	}
-	var stale []string
-	for _, item := range list.Items {
-		for _, c := range item.Spec.PodTemplate.Spec.Containers {
-			for _, e := range c.Env {
-				if e.Name == "OPENSHELL_SSH_HANDSHAKE_SECRET" && e.Value != current {
-					stale = append(stale, item.Metadata.Name)
-				}
-			}
-		}
-	}
-	if len(stale) > 0 {
-		r.warn("these sandboxes hold the previous handshake secret and refuse SSH until they are made anew: " + strings.Join(stale, ", "))
-	}
 }

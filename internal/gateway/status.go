@@ -45,6 +45,11 @@ type Status struct {
 	Problem string `json:"problem,omitempty"`
 	Hint    string `json:"hint,omitempty"`
 
+	// StaleSandboxes hold an older SSH handshake secret than the gateway and refuse its
+	// connections; SandboxProblem says why that is not known.
+	StaleSandboxes []string `json:"staleSandboxes,omitempty"`
+	SandboxProblem string   `json:"sandboxProblem,omitempty"`
+
 	Container *ContainerStatus `json:"container,omitempty"`
 	Volume    *VolumeStatus    `json:"volume,omitempty"`
 	Network   string           `json:"network,omitempty"`
