@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/docker/cli/cli"
 	"github.com/spf13/cobra"
@@ -38,6 +40,9 @@ it ends.`,
 					return err
 				}
 			}
+			// ssh ends its ProxyCommand with this signal: the session is to be revoked.
+			ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
+			defer stop()
 			return a.linked(ctx, cmd, func(l *link) error { return a.proxy(ctx, l, name) })
 		}),
 	}

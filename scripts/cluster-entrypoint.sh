@@ -177,6 +177,16 @@ forward_dns() {
 	echo 1 >"$root/proc/sys/net/ipv4/conf/all/route_localnet"
 }
 
+# Until kube-proxy has its rules, a packet for a Service's address leads nowhere, and
+# who sent it waits for an answer: the cluster's DNS for the API, for half a minute, and
+# all that depends on names with it. Refused at once, it tries again at once. Packets
+# for which there is a rule have another address when they come here.
+refuse_unserved() {
+	command -v iptables >/dev/null 2>&1 || return 0
+	iptables -C FORWARD -d 10.43.0.0/16 -j REJECT 2>/dev/null || iptables -A FORWARD -d 10.43.0.0/16 -j REJECT 2>/dev/null ||
+		warn "packets for Services that are not served yet cannot be refused: DNS in the cluster may come up late"
+}
+
 # Registry credentials are on the volume, for root alone.
 link_registries() {
 	mkdir -p "$root/etc/rancher/k3s"
@@ -297,6 +307,7 @@ check_pending
 keep_node_password
 choose_iptables
 share_resolver
+refuse_unserved
 link_registries
 deploy
 configure_chart

@@ -54,6 +54,7 @@ func TestEngineRestarts(t *testing.T) {
 	g := isolated(t, engine)
 	name := g.gateway("boot")
 	g.must("gateway", "start", name, "--port", port())
+	box := g.box(name, "box")
 	g.mark(name, "kept")
 	before := g.state(name)
 	secret := before.Secret
@@ -69,6 +70,7 @@ func TestEngineRestarts(t *testing.T) {
 				t.Errorf("a boot with another secret: %+v", b)
 			}
 		}
+		box.works(t)
 	}
 	t.Run("the Engine restarts", func(t *testing.T) {
 		engineScript(t, "restart", engine)

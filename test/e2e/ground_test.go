@@ -78,7 +78,8 @@ func (g *ground) environ() []string {
 	env := []string{"HOME=" + g.home, "XDG_CONFIG_HOME=" + g.config(), "DOCKER_CONFIG=" + filepath.Join(g.home, "docker"),
 		"DOCKER_HOST=" + g.host, "PATH=" + os.Getenv("PATH"), "NO_COLOR=1", "TZ=UTC",
 		"OPENSHELL_CLUSTER_IMAGE=" + os.Getenv("OPENSHELL_CLUSTER_IMAGE"),
-		"OPENSHELL_GATEWAY_IMAGE=" + os.Getenv("OPENSHELL_GATEWAY_IMAGE")}
+		"OPENSHELL_GATEWAY_IMAGE=" + os.Getenv("OPENSHELL_GATEWAY_IMAGE"),
+		"OPENSHELL_SANDBOX_IMAGE=" + os.Getenv("OPENSHELL_SANDBOX_IMAGE")}
 	return append(env, g.env...)
 }
 
@@ -175,7 +176,7 @@ func (g *ground) gateway(name string) string {
 			out := g.run("docker", "logs", "--tail", "15", object(name))
 			g.t.Logf("log of %s:\n%s%s", name, out.stdout, out.stderr)
 		}
-		g.run("docker", "rm", "-f", object(name))
+		g.run("docker", "rm", "-f", object(name), "openshell-old-"+name)
 		g.run("docker", "volume", "rm", "-f", object(name))
 		g.run("docker", "network", "rm", object(name))
 	})
