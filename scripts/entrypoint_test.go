@@ -28,7 +28,7 @@ func nodeBox(b *box) {
 	echo "-N DOCKER_OUTPUT"
 	echo "-A DOCKER_OUTPUT -d 127.0.0.11/32 -p tcp -m tcp --dport 53 -j DNAT --to-destination 127.0.0.11:40001"
 	echo "-A DOCKER_OUTPUT -d 127.0.0.11/32 -p udp -m udp --dport 53 -j DNAT --to-destination 127.0.0.11:40002" ;;
-*" -C "*) exit 1 ;;
+*"-C "*) exit 1 ;;
 esac`)
 	b.stub("ip", `case "$*" in
 *"addr show"*) echo "7: eth0    inet 172.19.0.2/16 brd 172.19.255.255 scope global eth0" ;;
@@ -113,6 +113,9 @@ func TestBoot(t *testing.T) {
 			if r.count("iptables -t nat -A "+rule) != 1 {
 				b.t.Errorf("rule %q is not set in %q", rule, r.calls)
 			}
+		}
+		if r.count("iptables -A FORWARD -d 10.43.0.0/16 -j REJECT") != 1 {
+			b.t.Errorf("packets for Services that are not served are not refused: %q", r.calls)
 		}
 		if _, err := os.Stat(b.path("run/flannel")); err != nil {
 			b.t.Error(err)

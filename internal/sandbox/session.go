@@ -29,8 +29,33 @@ type Session struct {
 	fingerprint string
 }
 
-// NewSession asks for a session. It should be revoked when it is no longer used.
+// NewSession asks for a session. It should be revoked when it is no longer used. A
+// sandbox that is coming up, as after a boot of its node, is waited for.
 func (c *Client) NewSession(ctx context.Context, s Sandbox) (*Session, error) {
+	wait, cancel := context.WithTimeout(ctx, notReadyTimeout)
+	defer cancel()
+	for {
+		session, err := c.newSession(wait, s)
+		if CauseOf(err) != CauseNotReady {
+			return session, err
+		}
+		now, getErr := c.Get(wait, s.Name)
+		if getErr != nil || now.ID != s.ID || now.Phase == PhaseError || now.Phase == PhaseDeleting {
+			return nil, err
+		}
+		if now.Phase == PhaseReady {
+			continue
+		}
+		if _, waitErr := c.WaitReady(wait, now, nil); waitErr != nil {
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			return nil, err
+		}
+	}
+}
+
+func (c *Client) newSession(ctx context.Context, s Sandbox) (*Session, error) {
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	r, err := c.api.CreateSshSession(call, &pb.CreateSshSessionRequest{SandboxId: s.ID})
