@@ -33,6 +33,7 @@ var signatures = []signature{
 	{"failed to find interface with specified node ip", CauseNetwork, "the node's address changed and k3s looks for the old one", "run 'docker openshell gateway restart'"},
 	{"Node password rejected", CauseBroken, "the node's password does not match the one that Kubernetes has stored", "run 'docker openshell gateway start' again; see docs/recovery.md if it stays"},
 	{"encrypted with different token", CauseBroken, "the datastore was encrypted with another k3s token", "the token file on the volume was changed; restore it"},
+	{"file is not a database", CauseBroken, "the datastore on the volume is damaged", "make a copy of the volume before anything else; see docs/recovery.md"},
 	{"database disk image is malformed", CauseBroken, "the datastore on the volume is damaged", "make a copy of the volume before anything else; see docs/recovery.md"},
 	{"attempt to write a readonly database", CauseDisk, "the volume is read-only", "look at the disk under Docker's data directory"},
 	{"failed to reserve sandbox name", CauseBroken, "containerd's own records are damaged", "see docs/recovery.md"},
@@ -119,7 +120,11 @@ func (m *Manager) crashed(ctx context.Context, name string, in container.Inspect
 // logTail returns the last lines of a container's log, both streams in their order.
 // It is for messages: where the log cannot be read it says so in a line.
 func (m *Manager) logTail(ctx context.Context, id string, n int) []string {
-	res, err := m.docker.ContainerLogs(ctx, id, client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Tail: fmt.Sprint(n)})
+	return m.logLines(ctx, id, client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Tail: fmt.Sprint(n)})
+}
+
+func (m *Manager) logLines(ctx context.Context, id string, opts client.ContainerLogsOptions) []string {
+	res, err := m.docker.ContainerLogs(ctx, id, opts)
 	if err != nil {
 		return []string{"(the container's log cannot be read: " + err.Error() + ")"}
 	}
@@ -142,6 +147,27 @@ func lastLines(lines []string, n int) []string {
 		return lines[over:]
 	}
 	return lines
+}
+
+// lookEvery is how often the log of a node is looked at whose API server has not
+// answered yet.
+const lookEvery = 10 * time.Second
+
+// stuck ends the wait for a node that says why it cannot come up, and goes on trying. It
+// counts only if it is still said when the log is looked at again.
+func (w *waiter) stuck(ctx context.Context) error {
+	if w.heard {
+		return nil
+	}
+	since := fmt.Sprint(w.r.m.cfg.Now().Add(-lookEvery).Unix())
+	lines := w.r.m.logLines(ctx, w.r.container, client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Since: since, Tail: "200"})
+	s, ok := recognise(lines)
+	again := ok && s.text == w.stuckOn
+	w.stuckOn = s.text
+	if !again || s.cause != CauseBroken && s.cause != CauseDisk {
+		return nil
+	}
+	return &Error{Cause: s.cause, Err: fmt.Errorf("the node of gateway %q cannot start: %s", w.r.name, s.say), Detail: lastLines(lines, 5), Hint: s.hint}
 }
 
 // hopeless ends a wait for a server that cannot come up.

@@ -14,9 +14,9 @@ import (
 )
 
 // checkPort asks the daemon whether the port can be published, before something is
-// removed that cannot be brought back. Only the daemon knows its host's ports, so a
-// container is made that publishes the port and whose command does not exist: the
-// daemon reserves the port first and fails on the command after that.
+// stopped. Only the daemon knows its host's ports, so a container is made that publishes
+// the port and ends at once. An image that holds no shell is not an answer: the start of
+// the gateway will tell.
 func (r *run) checkPort(ctx context.Context) error {
 	t := r.plan.Target
 	if err := r.m.portHolder(ctx, t, r.container); err != nil {
@@ -29,10 +29,10 @@ func (r *run) checkPort(ctx context.Context) error {
 	}
 	port := network.MustParsePort(nodePort)
 	created, err := r.m.docker.ContainerCreate(ctx, client.ContainerCreateOptions{
-		Config: &container.Config{Image: image, Entrypoint: []string{"/port-check"},
+		Config: &container.Config{Image: image, Entrypoint: []string{"/bin/sh", "-c", "exit 0"},
 			ExposedPorts: network.PortSet{port: struct{}{}},
 			Labels:       map[string]string{labelHelper: "port check"}},
-		HostConfig: &container.HostConfig{PortBindings: network.PortMap{port: []network.PortBinding{{
+		HostConfig: &container.HostConfig{Tmpfs: map[string]string{dataPath: ""}, PortBindings: network.PortMap{port: []network.PortBinding{{
 			HostIP: bind, HostPort: fmt.Sprint(t.Port)}}}},
 	})
 	if err != nil {

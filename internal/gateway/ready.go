@@ -56,6 +56,7 @@ type waiter struct {
 	restarted   bool // this wait restarted the container
 	problem     string
 	phase       string
+	stuckOn     string // what the node's log said when it was looked at last
 }
 
 // waitReady waits until the gateway is ready. It ends early where waiting cannot
@@ -113,6 +114,8 @@ func (w *waiter) wait(ctx context.Context) error {
 	}()
 	silent := time.NewTimer(silence)
 	defer silent.Stop()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	lastKnock := knock{}
 	var retry <-chan time.Time
 	for {
@@ -135,6 +138,10 @@ func (w *waiter) wait(ctx context.Context) error {
 		case lastKnock = <-knocks:
 		case <-retry:
 			if err := w.readSecrets(ctx); err != nil {
+				return err
+			}
+		case <-look.C:
+			if err := w.stuck(ctx); err != nil {
 				return err
 			}
 		case <-silent.C:

@@ -48,7 +48,7 @@ func (m *Manager) startLocked(ctx context.Context, name string, opts StartOption
 		}
 		if err == nil {
 			err = r.execute(ctx)
-			if err != nil && opts.Recreate {
+			if err != nil && r.changed {
 				err = r.undo(ctx, err)
 			}
 		}

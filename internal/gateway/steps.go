@@ -25,6 +25,7 @@ type run struct {
 	booted    time.Time // when this run started the container
 	snapshot  string    // what the present state is set aside as
 	restore   *Snapshot // what takes its place; nil is a new state
+	changed   bool      // a recreate has begun to change something
 	material  keyMaterial
 	warnings  []string
 }
@@ -90,6 +91,9 @@ func (r *run) execute(ctx context.Context) error {
 	for _, s := range r.plan.Steps {
 		if err := ctx.Err(); err != nil {
 			return err
+		}
+		if r.plan.Outcome == Recreated && s.Name != StepEnsureImage && s.Name != StepCheckPort {
+			r.changed = true
 		}
 		r.emit(Event{Kind: StepStarted, Step: string(s.Name), Text: r.text(s.Name)})
 		if err := r.do(ctx, s.Name); err != nil {

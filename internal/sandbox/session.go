@@ -44,7 +44,13 @@ func (c *Client) NewSession(ctx context.Context, s Sandbox) (*Session, error) {
 			return nil, err
 		}
 		if now.Phase == PhaseReady {
-			continue
+			// It became so in between, or is about to be seen as not ready.
+			select {
+			case <-wait.Done():
+				return nil, err
+			case <-time.After(watchPause):
+				continue
+			}
 		}
 		if _, waitErr := c.WaitReady(wait, now, nil); waitErr != nil {
 			if ctx.Err() != nil {
