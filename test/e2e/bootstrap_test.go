@@ -12,12 +12,17 @@ import (
 // TestBootstrap: "sandbox create" brings up a gateway from whatever is there, makes one
 // where there is nothing, and rebuilds one only where its state is broken.
 func TestBootstrap(t *testing.T) {
+	t.Parallel()
 	const engine = "e2e-boot"
 	g := isolated(t, engine)
 	const name = "openshell" // the one that is meant when nothing names one
 	sb := func(args ...string) []string { return append([]string{"sandbox"}, args...) }
 	volume := func() string {
-		return g.run("docker", "volume", "inspect", "-f", "{{.CreatedAt}}", object(name)).stdout
+		res := g.run("docker", "volume", "inspect", "-f", "{{.CreatedAt}}", object(name))
+		if res.code != 0 {
+			return ""
+		}
+		return res.stdout
 	}
 	// rebuilt says whether a state was set aside.
 	rebuilt := func() bool { return g.must("gateway", "snapshot", "ls", "-q", name).stdout != "" }

@@ -50,6 +50,7 @@ func isolated(t *testing.T, name string) *ground {
 // with nothing lost, and that one that was stopped stays so. Its Engine has no network
 // to the outside, which no start may depend on (W35).
 func TestEngineRestarts(t *testing.T) {
+	t.Parallel()
 	const engine = "e2e-restart"
 	g := isolated(t, engine)
 	name := g.gateway("boot")

@@ -48,7 +48,12 @@ func (g *ground) cutOff(name, step string, sig syscall.Signal) bool {
 // leftovers are containers and snapshots that should not be there.
 func (g *ground) leftovers(name string) string {
 	g.t.Helper()
-	helpers := g.docker("ps", "-aq", "--filter", "label=io.github.docker-openshell.helper")
+	helpers := ""
+	for line := range strings.Lines(g.docker("ps", "-a", "--format", `{{.Label "io.github.docker-openshell.helper"}}`)) {
+		if strings.HasSuffix(strings.TrimSpace(line), " "+object(name)) {
+			helpers += line
+		}
+	}
 	old := g.docker("ps", "-aq", "--filter", "name=openshell-old-"+name)
 	own := g.docker("exec", object(name), "sh", "-c", "ls -A /var/lib/rancher/k3s/.openshell 2>/dev/null; ls -A /var/lib/rancher/k3s/.openshell/snapshots 2>/dev/null; true")
 	return strings.TrimSpace(strings.ReplaceAll(helpers+old+own, "snapshots", ""))
@@ -57,6 +62,7 @@ func (g *ground) leftovers(name string) string {
 // TestRecreateCutOff kills a recreate at each of its steps. After one plain start the
 // old gateway is back with its sandboxes, or the new one is complete.
 func TestRecreateCutOff(t *testing.T) {
+	t.Parallel()
 	g := newGround(t)
 	name := g.gateway("cut")
 	g.must("gateway", "start", name, "--port", port())
@@ -182,6 +188,7 @@ func (g *ground) interruptAt(argv []string, text string) result {
 
 // TestSnapshots: a recreate that keeps the old state, and the way back.
 func TestSnapshots(t *testing.T) {
+	t.Parallel()
 	g := newGround(t)
 	name := g.gateway("snap")
 	g.must("gateway", "start", name, "--port", port())

@@ -19,6 +19,7 @@ import (
 // TestSandboxSurvives: a sandbox that was made before works after everything that
 // happens to a gateway.
 func TestSandboxSurvives(t *testing.T) {
+	t.Parallel()
 	g := newGround(t)
 	name := g.gateway("keep")
 	g.must("gateway", "start", name, "--port", port())
@@ -104,6 +105,7 @@ func (g *ground) sessionsOf(gateway, sandbox string) (open, all int) {
 
 // TestSandboxCommands: what a user does with a sandbox, and what goes wrong.
 func TestSandboxCommands(t *testing.T) {
+	t.Parallel()
 	g := newGround(t)
 	name := g.gateway("work")
 	g.must("gateway", "start", name, "--port", port())

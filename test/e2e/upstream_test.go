@@ -38,6 +38,7 @@ func (g *ground) likeUpstream(name, port string) {
 // TestUpstream resumes a gateway that the openshell CLI made, and keeps it when its
 // container is lost.
 func TestUpstream(t *testing.T) {
+	t.Parallel()
 	g := newGround(t)
 	name := g.gateway("up")
 	p := port()
