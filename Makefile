@@ -50,12 +50,13 @@ e2e: tools install ## Run the tests on a real Engine and a real node
 bench: tools install ## Measure the budgets
 	@set -e; eval "$$(test/ground.sh env)"; go run ./test/bench
 
-lint: tools ## Check the source: gofmt, vet, staticcheck, shellcheck, go.mod
+lint: tools ## Check the source: gofmt, vet, staticcheck, shellcheck, go.mod, generated code
 	@bad=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard "*.go")); [ -z "$$bad" ] || { echo "not formatted: $$bad" >&2; exit 1; }
 	go vet ./... && $(STATICCHECK) ./...
 	cd test/engine && go vet ./probe && $(STATICCHECK) ./probe
 	test/node/node.sh go vet ./... && test/node/node.sh $(STATICCHECK) ./...
 	for m in . test/engine test/node; do (cd $$m && go mod tidy -diff) || exit 1; done
+	proto/generate.sh check
 	shellcheck $(SHELLS)
 
 docs: ## Generate docs/reference

@@ -13,7 +13,7 @@ say() { printf 'ground: %s\n' "$*" >&2; }
 # tools installs what is missing, where it may.
 tools() {
 	missing=''
-	for pair in shellcheck:shellcheck busybox:busybox dash:dash ip:iproute2 nsenter:util-linux git:git; do
+	for pair in shellcheck:shellcheck busybox:busybox dash:dash ip:iproute2 protoc:protobuf-compiler ssh:openssh-client nsenter:util-linux git:git; do
 		command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 	done
 	[ -n "$missing" ] || return 0

@@ -21,6 +21,7 @@ type bench struct {
 	ctx   context.Context
 	pairs int
 	dir   string // DOCKER_CONFIG and XDG_CONFIG_HOME of its own
+	boxID string // the sandbox of the rows on sandboxes, once it is there
 }
 
 func main() {
@@ -51,7 +52,7 @@ func run(ctx context.Context, pairs int, only string) (err error) {
 		return err
 	}
 	fmt.Printf("%-14s %-52s %9s %9s  %-22s %-8s\n", "what", "against", "ours", "other", "ratio (min-max)", "budget")
-	for _, row := range b.rows() {
+	for _, row := range append(b.rows(), b.sandboxRows()...) {
 		if !strings.Contains(row.name, only) {
 			continue
 		}
