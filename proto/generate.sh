@@ -15,7 +15,7 @@ PATH=$tmp/bin:$PATH protoc -I proto --go_out="$tmp/out" --go_opt=module=$module 
 sed -i '/^\/\/ .*protoc  *v/d' "$tmp"/out/internal/openshellpb/*.pb.go
 if [ "${1:-}" != check ]; then
 	cp "$tmp"/out/internal/openshellpb/*.pb.go internal/openshellpb/
-elif ! diff -r -x '*_test.go' "$tmp/out/internal/openshellpb" internal/openshellpb; then
+elif ! diff -r -x '*_test.go' -x doc.go "$tmp/out/internal/openshellpb" internal/openshellpb; then
 	echo 'internal/openshellpb is stale; run: make generate' >&2
 	exit 1
 fi
