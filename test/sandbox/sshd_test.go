@@ -10,8 +10,10 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/signal"
 	"os/user"
 	"strings"
+	"syscall"
 	"sync"
 	"testing"
 	"time"
@@ -199,6 +201,10 @@ func TestTerminal(t *testing.T) {
 }
 
 func TestTerminalHangsUp(t *testing.T) {
+	// A shell cannot trap what it was started to ignore, as under nohup.
+	heard := make(chan os.Signal, 1)
+	signal.Notify(heard, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(heard) })
 	client := dial(t, testServer(t))
 	marker := t.TempDir() + "/hup"
 	session := newSession(t, client)
