@@ -13,8 +13,8 @@ import (
 	"os/signal"
 	"os/user"
 	"strings"
-	"syscall"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
