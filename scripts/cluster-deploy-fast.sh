@@ -3,8 +3,8 @@
 # people who develop the OpenShell server: no registry is involved, and an image that
 # was built anew under the same tag is taken up too.
 #
-# What the plugin can do is left to it: it creates or reuses the Kubernetes Secrets and
-# upgrades the release. No secret passes through here.
+# What the plugin can do is left to it: it brings the image in, creates or reuses the
+# Kubernetes Secrets and upgrades the release. No secret passes through here.
 #
 # Environment: OPENSHELL_GATEWAY_IMAGE is used where there is no --image.
 set -eu
@@ -75,14 +75,8 @@ server() {
 		die "the Kubernetes API of the gateway $name does not answer"
 }
 
-# A shell without pipefail knows the status of a pipe's last part only, so the first
-# one reports on a descriptor of its own.
 say "loading $image into the gateway $name"
-if ! trouble=$({ { docker save "$image" 3>&- || echo save >&3; } |
-	docker exec -i "$container" ctr -a /run/k3s/containerd/containerd.sock -n k8s.io images import - >&2 3>&-; } 3>&1); then
-	die "the image $image could not be loaded into the gateway $name"
-fi
-[ -z "$trouble" ] || die "the image $image could not be read from Docker"
+docker openshell --gateway "$name" image push "$image" >/dev/null || die "the image $image could not be loaded into the gateway $name"
 
 # A server that runs this tag already is started anew before the plugin waits for it:
 # where the old build is broken the wait would be in vain.
