@@ -10,23 +10,22 @@ import (
 	pb "github.com/docker-openshell/docker-openshell/internal/openshellpb"
 )
 
-// token is a session's token. Printing a session does not show it.
-type token string
-
-func (token) String() string   { return "[hidden]" }
-func (token) GoString() string { return "[hidden]" }
-
 // Session is the right to open tunnels to one sandbox, until it is revoked.
 type Session struct {
 	client  *Client
 	sandbox Sandbox
-	token   token
+	token   string
 	scheme  string
 	host    string // without brackets
 	port    int
 	path    string
 	// fingerprint is the SSH host key's, or "": the servers so far give none.
 	fingerprint string
+}
+
+// Format prints a session without its token, whatever the verb.
+func (s Session) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "a session to sandbox %q", s.sandbox.Name)
 }
 
 // NewSession asks for a session. It should be revoked when it is no longer used. A
@@ -75,7 +74,7 @@ func (c *Client) newSession(ctx context.Context, s Sandbox) (*Session, error) {
 	session, err := c.checkSession(s, r)
 	if err != nil && validToken(r.GetToken()) {
 		// What cannot be used must not stay valid.
-		unused := &Session{client: c, sandbox: s, token: token(r.GetToken())}
+		unused := &Session{client: c, sandbox: s, token: r.GetToken()}
 		if revokeErr := unused.Revoke(ctx); revokeErr != nil {
 			return nil, fmt.Errorf("%w (nor could the session be revoked: %w)", err, revokeErr)
 		}
@@ -108,7 +107,7 @@ func (c *Client) checkSession(s Sandbox, r *pb.CreateSshSessionResponse) (*Sessi
 	case r.GetExpiresAtMs() != 0 && time.UnixMilli(r.GetExpiresAtMs()).Before(time.Now().Add(-maxSkew)):
 		return nil, fail(CauseReply, "check that the clocks of this machine and of the gateway agree", "the gateway's session had expired when it was made")
 	}
-	out := &Session{client: c, sandbox: s, token: token(r.GetToken()), path: r.GetConnectPath(), fingerprint: r.GetHostKeyFingerprint(),
+	out := &Session{client: c, sandbox: s, token: r.GetToken(), path: r.GetConnectPath(), fingerprint: r.GetHostKeyFingerprint(),
 		scheme: r.GetGatewayScheme(), host: host, port: int(r.GetGatewayPort())}
 	if loopback(host) {
 		// The gateway does not know under which address it is published.
@@ -138,6 +137,6 @@ const revokeTimeout = 5 * time.Second
 func (s *Session) Revoke(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeTimeout)
 	defer cancel()
-	_, err := s.client.api.RevokeSshSession(ctx, &pb.RevokeSshSessionRequest{Token: string(s.token)})
+	_, err := s.client.api.RevokeSshSession(ctx, &pb.RevokeSshSessionRequest{Token: s.token})
 	return s.client.callError(ctx, fmt.Sprintf("revoke the session to sandbox %q", s.sandbox.Name), err)
 }

@@ -156,7 +156,7 @@ func (s *Session) request() string {
 	return "CONNECT " + s.path + " HTTP/1.1\r\n" +
 		"Host: " + host + "\r\n" +
 		"X-Sandbox-Id: " + s.sandbox.ID + "\r\n" +
-		"X-Sandbox-Token: " + string(s.token) + "\r\n\r\n"
+		"X-Sandbox-Token: " + s.token + "\r\n\r\n"
 }
 
 func (s *Session) broken(err error) error {
