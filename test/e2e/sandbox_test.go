@@ -306,6 +306,19 @@ func TestSandboxCommands(t *testing.T) {
 		g.must(sb("rm", "--force", "built")...)
 		g.fails(1, []string{"no sandbox is deleted"}, sb("rm", "--all")...)
 	})
+	t.Run("the relay of the later generation", func(t *testing.T) {
+		g.kubectl(name, "set", "env", "statefulset/openshell", "OPENSHELL_TEST_RELAY=true")
+		g.kubectl(name, "rollout", "status", "statefulset/openshell", "--timeout=60s")
+		var relayed *box
+		eventually(t, 30*time.Second, "the server answers", func() bool { return sandbox("ls").code == 0 })
+		relayed = g.box(name, "relayed")
+		relayed.works(t)
+		if res := relayed.ssh("through the relay", "cat; exit 3"); res.code != 3 || res.stdout != "through the relay" {
+			t.Errorf("%+v", res)
+		}
+		g.must(sb("rm", "relayed")...)
+		g.kubectl(name, "set", "env", "statefulset/openshell", "OPENSHELL_TEST_RELAY-")
+	})
 	t.Run("bad input", func(t *testing.T) {
 		for text, args := range map[string][]string{
 			"lower-case":          {"create", "--name", "Bad"},
