@@ -10,6 +10,7 @@ import (
 	"github.com/docker/cli/cli/command"
 	"github.com/docker/cli/cli/context/docker"
 	"github.com/moby/moby/client"
+	"github.com/spf13/cobra"
 
 	"github.com/docker-openshell/docker-openshell/internal/clientdir"
 	"github.com/docker-openshell/docker-openshell/internal/gateway"
@@ -36,6 +37,17 @@ func (a *app) manager(events func(gateway.Event)) (*gateway.Manager, error) {
 		},
 		Version: version,
 	}), nil
+}
+
+// on finds the gateway that a command means, and connects to the daemon. Events may be
+// nil.
+func (a *app) on(cmd *cobra.Command, args []string, events func(gateway.Event)) (target, *gateway.Manager, error) {
+	t, err := a.target(cmd, args)
+	if err != nil {
+		return t, nil, err
+	}
+	m, err := a.manager(events)
+	return t, m, err
 }
 
 // dir is the directory that we share with the openshell CLI.

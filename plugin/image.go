@@ -62,13 +62,9 @@ docker openshell sandbox create --from my/agent:1`,
 		RunE: run(func(*cobra.Command, []string) interruption {
 			return interruption{text: "interrupted; what did not arrive in whole is not used", hint: "the same command begins anew"}
 		}, func(ctx context.Context, cmd *cobra.Command, args []string) error {
-			t, err := a.target(cmd, nil)
-			if err != nil {
-				return err
-			}
 			show := o.renderer(a.cli.Err())
 			defer show.close()
-			m, err := a.manager(show.event)
+			t, m, err := a.on(cmd, nil, show.event)
 			if err != nil {
 				return err
 			}

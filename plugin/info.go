@@ -34,11 +34,7 @@ docker openshell gateway info --format '{{.Endpoint}}' work`,
 }
 
 func runInfo(ctx context.Context, a *app, cmd *cobra.Command, args []string, format formatFlag) error {
-	t, err := a.target(cmd, args)
-	if err != nil {
-		return err
-	}
-	m, err := a.manager(nil)
+	t, m, err := a.on(cmd, args, nil)
 	if err != nil {
 		return err
 	}

@@ -45,11 +45,7 @@ docker openshell gateway logs --server --since 10m`,
 }
 
 func runLogs(ctx context.Context, a *app, cmd *cobra.Command, args []string, o gateway.LogsOptions) error {
-	t, err := a.target(cmd, args)
-	if err != nil {
-		return err
-	}
-	m, err := a.manager(nil)
+	t, m, err := a.on(cmd, args, nil)
 	if err != nil {
 		return err
 	}

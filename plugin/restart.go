@@ -44,13 +44,9 @@ docker openshell gateway restart --timeout 2m work`,
 }
 
 func runRestart(ctx context.Context, a *app, cmd *cobra.Command, args []string, o *restartOptions) error {
-	t, err := a.target(cmd, args)
-	if err != nil {
-		return err
-	}
 	show := o.renderer(a.cli.Err())
 	defer show.close()
-	m, err := a.manager(show.event)
+	t, m, err := a.on(cmd, args, show.event)
 	if err != nil {
 		return err
 	}

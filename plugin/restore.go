@@ -54,13 +54,9 @@ docker openshell gateway restore work 20260102-030405`,
 
 func runRestore(ctx context.Context, a *app, cmd *cobra.Command, args []string, o *restoreOptions) error {
 	id := args[len(args)-1]
-	t, err := a.target(cmd, args[:len(args)-1])
-	if err != nil {
-		return err
-	}
 	show := o.renderer(a.cli.Err())
 	defer show.close()
-	m, err := a.manager(show.event)
+	t, m, err := a.on(cmd, args[:len(args)-1], show.event)
 	if err != nil {
 		return err
 	}

@@ -75,11 +75,7 @@ docker openshell gateway snapshot ls --format json work`,
 }
 
 func runSnapshotLs(ctx context.Context, a *app, cmd *cobra.Command, args []string, o *lsOptions) error {
-	t, err := a.target(cmd, args)
-	if err != nil {
-		return err
-	}
-	m, err := a.manager(nil)
+	t, m, err := a.on(cmd, args, nil)
 	if err != nil {
 		return err
 	}
@@ -134,11 +130,7 @@ docker openshell -g work gateway snapshot rm --force 20260102-030405`,
 }
 
 func runSnapshotRm(ctx context.Context, a *app, cmd *cobra.Command, args []string, o *snapshotRmOptions) error {
-	t, err := a.target(cmd, nil)
-	if err != nil {
-		return err
-	}
-	m, err := a.manager(nil)
+	t, m, err := a.on(cmd, nil, nil)
 	if err != nil {
 		return err
 	}

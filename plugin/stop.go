@@ -47,13 +47,9 @@ docker openshell gateway stop --timeout 120`,
 }
 
 func runStop(ctx context.Context, a *app, cmd *cobra.Command, args []string, o *stopOptions) error {
-	t, err := a.target(cmd, args)
-	if err != nil {
-		return err
-	}
 	show := o.renderer(a.cli.Err())
 	defer show.close()
-	m, err := a.manager(show.event)
+	t, m, err := a.on(cmd, args, show.event)
 	if err != nil {
 		return err
 	}
