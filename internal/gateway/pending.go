@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -237,76 +236,4 @@ func (r *run) state(ctx context.Context, files []file, args ...string) error {
 	}
 	_, err = r.m.runState(ctx, r.name, image, files, args...)
 	return err
-}
-
-func (r *run) rename(ctx context.Context, id, to string) error {
-	if _, err := r.m.docker.ContainerRename(ctx, id, client.ContainerRenameOptions{NewName: to}); err != nil {
-		return daemonError(fmt.Errorf("rename the container to %s: %w", to, err))
-	}
-	return nil
-}
-
-// keepContainer gives the old container another name, so that the new one can have its.
-func (r *run) keepContainer(ctx context.Context) error {
-	if err := r.rename(ctx, r.container, oldName(r.name)); err != nil {
-		return err
-	}
-	r.container = ""
-	return nil
-}
-
-func (r *run) returnContainer(ctx context.Context) error {
-	if err := r.rename(ctx, r.o.Old.ID, objectName(r.name)); err != nil {
-		return err
-	}
-	r.container = r.o.Old.ID
-	return nil
-}
-
-// setAside makes a snapshot of the state and leaves the volume as new.
-func (r *run) setAside(ctx context.Context) error {
-	info, err := r.snapshotInfo()
-	if err != nil {
-		return err
-	}
-	return r.state(ctx, []file{{statePoint + "/.openshell/snapshots/" + r.snapshot + "/info.json", 0o600, info}}, "aside", r.snapshot)
-}
-
-// settle ends a set-aside: the snapshot is kept where that was asked for.
-func (r *run) settle(ctx context.Context) error {
-	keep := r.opts.KeepOld
-	if r.plan.Recovery {
-		data, err := r.m.readFile(ctx, r.container, snapshotsPath+"/"+r.o.Pending.ID+"/info.json")
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		var info snapshotInfo
-		// What cannot be read is kept: nothing is removed on a guess.
-		keep = err != nil || json.Unmarshal(data, &info) != nil || info.Keep
-	}
-	if keep {
-		return r.state(ctx, nil, "settle")
-	}
-	return r.state(ctx, nil, "drop")
-}
-
-func (r *run) removeOld(ctx context.Context) error {
-	old, err := r.m.observeOld(ctx, r.name)
-	if err != nil || old == nil {
-		return err
-	}
-	return r.m.removeContainer(ctx, old.ID)
-}
-
-// swapState puts a snapshot in the place of the present state, which becomes one.
-func (r *run) swapState(ctx context.Context) error {
-	if r.plan.Recovery {
-		return r.state(ctx, nil, "swap")
-	}
-	info, err := r.snapshotInfo()
-	if err != nil {
-		return err
-	}
-	return r.state(ctx, []file{{statePoint + "/.openshell/snapshots/" + r.snapshot + "/info.json", 0o600, info}},
-		"swap", r.snapshot, r.restore.ID)
 }

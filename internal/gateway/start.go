@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
-	"time"
 
 	"github.com/moby/moby/api/types/container"
-	"github.com/moby/moby/client"
 )
 
 // joinAttempts bounds how often a start observes anew because another command was
@@ -248,72 +246,6 @@ func (r *run) result() StartResult {
 		res.Snapshot = r.snapshot
 	}
 	return res
-}
-
-// undoTimeout bounds the way back of a recreate that failed, which is not cut short by
-// what ended the recreate itself.
-const undoTimeout = 3 * time.Minute
-
-// undo puts the old gateway back, after a recreate that failed.
-func (r *run) undo(ctx context.Context, cause error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
-	defer cancel()
-	if _, err := r.m.sweep(ctx, r.name); err != nil {
-		return errors.Join(cause, err)
-	}
-	o, err := r.m.observe(ctx, r.name, r.image)
-	if err != nil {
-		return errors.Join(cause, err)
-	}
-	e := &Error{Cause: CauseOf(cause), Err: cause, Undone: true}
-	if inner, ok := errors.AsType[*Error](cause); ok {
-		e.Detail = inner.Detail
-	}
-	if errors.Is(cause, context.Canceled) {
-		e.Cause = CauseCanceled
-		e.Err = fmt.Errorf("interrupted (%w)", cause)
-	}
-	wasRunning := r.o.Container != nil && r.o.Container.running()
-	if o.interrupted() {
-		back, err := r.m.recover(o)
-		if err == nil {
-			back.plan.Notices = []string{"the recreate did not succeed; the old gateway is put back"}
-			if back.plan.Outcome == Finished {
-				back.plan.Notices = nil
-			}
-			err = back.execute(ctx)
-		}
-		if err != nil {
-			e.Undone = false
-			e.Err = errors.Join(cause, fmt.Errorf("put the old gateway back: %w", err))
-			e.Hint = fmt.Sprintf("its state is on volume %s; run 'docker openshell gateway start %s' to have it put back", objectName(r.name), r.name)
-			return e
-		}
-		if back.plan.Outcome == Finished {
-			e.Undone = false
-			e.Hint = fmt.Sprintf("the new gateway was healthy by then, so it stays; 'docker openshell gateway start %s' goes on from here", r.name)
-			return e
-		}
-	}
-	return r.restartOld(ctx, e, wasRunning)
-}
-
-// restartOld starts the old container again where it ran before.
-func (r *run) restartOld(ctx context.Context, e *Error, wasRunning bool) error {
-	c, err := r.m.observeContainer(ctx, r.name)
-	if err != nil {
-		return errors.Join(e, err)
-	}
-	e.Hint = "the old gateway is back as it was, with all its data"
-	if c == nil || !wasRunning || c.running() {
-		return e
-	}
-	if _, err := r.m.docker.ContainerStart(ctx, c.ID, client.ContainerStartOptions{}); err != nil {
-		e.Hint += fmt.Sprintf("; it could not be started (%v): docker openshell gateway start %s", err, r.name)
-	} else {
-		e.Hint = "the old gateway is back, with all its data, and starts again"
-	}
-	return e
 }
 
 // interrupted says what state an interrupted command leaves.
