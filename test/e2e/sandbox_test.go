@@ -113,6 +113,19 @@ func TestSandboxCommands(t *testing.T) {
 	sb := func(args ...string) []string { return append([]string{"-g", name, "sandbox"}, args...) }
 	sandbox := func(args ...string) result { g.t.Helper(); return g.openshell(sb(args...)...) }
 
+	// Two sessions idle over several keep-alives while the rest goes on.
+	var idle sync.WaitGroup
+	idle.Go(func() {
+		if res := b.ssh("", "sleep 40; echo awake"); res.stdout != "awake\n" {
+			t.Errorf("ssh that idles: %+v", res)
+		}
+	})
+	idle.Go(func() {
+		if res := sandbox("exec", "-n", "box", "--", "sh", "-c", "sleep 40; echo awake"); res.stdout != "awake\n" {
+			t.Errorf("exec that idles: %+v", res)
+		}
+	})
+
 	t.Run("exec passes everything through", func(t *testing.T) {
 		if res := sandbox("exec", "--", "sh", "-c", "echo out; echo err >&2; exit 7"); res.code != 7 || res.stdout != "out\n" || !strings.HasSuffix(res.stderr, "err\n") {
 			t.Errorf("%+v", res)
@@ -228,6 +241,7 @@ func TestSandboxCommands(t *testing.T) {
 			t.Errorf("both ways at once: %d bytes, %v", len(out), err)
 		}
 	})
+	idle.Wait()
 	t.Run("W31: nothing stays behind", func(t *testing.T) {
 		eventually(t, 20*time.Second, "all sessions are revoked", func() bool {
 			open, all := g.sessionsOf(name, "box")
