@@ -71,9 +71,11 @@ func TestBootstrap(t *testing.T) {
 			t.Error("W9: the gateway was rebuilt")
 		}
 	}
-	t.Run("stopped", func(t *testing.T) {
+	t.Run("W12: stopped", func(t *testing.T) {
 		g.must("gateway", "stop")
-		g.fails(1, []string{"cannot be reached", "docker openshell gateway start " + name}, sb("create", "--no-bootstrap")...)
+		if res := g.fails(1, []string{"cannot be reached", "docker openshell gateway start " + name}, sb("create", "--no-bootstrap")...); strings.Contains(res.stderr, "destroy") {
+			t.Errorf("it leads to a loss of data: %q", res.stderr)
+		}
 		if got := g.inspect(name, "{{.State.Status}}"); got != "exited" {
 			t.Errorf("the container is %s", got)
 		}

@@ -349,7 +349,13 @@ func TestSandboxCommands(t *testing.T) {
 		g.fails(125, []string{"use https://HOST:PORT"}, "sandbox", "ls", "--gateway-endpoint", "ftp://x")
 		g.fails(125, []string{"--policy is not supported"}, sb("create", "--policy", "x")...)
 		g.fails(1, []string{`there is no gateway "mistyped"`}, "-g", "mistyped", "sandbox", "create")
+	})
+	t.Run("W11: a flag that cannot be honoured is an error", func(t *testing.T) {
+		before := sandbox("ls", "-q").stdout
 		g.fails(1, []string{"Docker context"}, sb("create", "--remote", "me@box")...)
+		if now := sandbox("ls", "-q").stdout; now != before {
+			t.Errorf("sandboxes %q, before %q", now, before)
+		}
 	})
 }
 
