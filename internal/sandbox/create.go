@@ -138,12 +138,15 @@ func (w *watcher) follow(ctx context.Context) (done bool, err error) {
 	}
 }
 
-// again passes over the errors that another attempt may not have.
+// again passes over the errors that another attempt may not have. A gateway may see the
+// end of the wait a moment before this side does.
 func (w *watcher) again(err error) error {
-	if CauseOf(err) == CauseUnreachable {
+	switch CauseOf(err) {
+	case CauseUnreachable, CauseTimeout:
 		return nil
+	default:
+		return err
 	}
-	return err
 }
 
 func (w *watcher) handle(e *pb.SandboxStreamEvent) (done bool, err error) {
