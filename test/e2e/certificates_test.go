@@ -36,6 +36,7 @@ func leaf(t *testing.T, ca pki.Pair, hosts []string, at time.Time) pki.Pair {
 // is good stays, a leaf is reissued under the same CA, and a new CA is made only where
 // the old one cannot sign. Each start ends with a real handshake.
 func TestCertificates(t *testing.T) {
+	t.Parallel()
 	g := newGround(t)
 	name := g.gateway("certs")
 	g.must("gateway", "start", name, "--port", port())

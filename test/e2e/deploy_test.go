@@ -28,6 +28,7 @@ func (g *ground) serverImage(version string) string {
 // TestDeployFast brings another build of the server into a running gateway, as people
 // who develop the server do, and shows that nothing else changes.
 func TestDeployFast(t *testing.T) {
+	t.Parallel()
 	g := newGround(t)
 	name := g.gateway("deploy")
 	g.must("gateway", "start", name, "--port", port())
