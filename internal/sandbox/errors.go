@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -96,7 +97,11 @@ func (c *Client) callError(ctx context.Context, what string, err error) error {
 func clean(s string) string {
 	const limit = 2000
 	if len(s) > limit {
-		s = s[:limit] + "…"
+		end := limit
+		for end > limit-utf8.UTFMax && !utf8.RuneStart(s[end]) {
+			end--
+		}
+		s = s[:end] + "…"
 	}
 	quoted := fmt.Sprintf("%q", s)
 	out := make([]rune, 0, len(s))
@@ -108,3 +113,9 @@ func clean(s string) string {
 	}
 	return string(out)
 }
+
+// cleaned is an error whose text comes from a peer in part.
+type cleaned struct{ error }
+
+func (e cleaned) Error() string { return clean(e.error.Error()) }
+func (e cleaned) Unwrap() error { return e.error }

@@ -1,10 +1,12 @@
 package sandbox
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"errors"
 	"io"
 	"net"
 	"os/exec"
@@ -176,4 +178,40 @@ func FuzzQuote(f *testing.F) {
 			t.Errorf("%q became %q: %v", word, out, err)
 		}
 	})
+}
+
+// TestOutputLost: a command whose output nobody takes any more is ended, where it would
+// wait for ever for room to write.
+func TestOutputLost(t *testing.T) {
+	s := sshGate(t, func(_ string, channel ssh.Channel, _ <-chan *ssh.Request) {
+		for {
+			if _, err := channel.Write(make([]byte, 32<<10)); err != nil {
+				return
+			}
+		}
+	})
+	full := errors.New("no space left")
+	read, write := io.Pipe()
+	read.CloseWithError(full)
+	if _, err := open(t, s).Run(t.Context(), RunOptions{Args: []string{"x"}, Stdout: write}); !errors.Is(err, full) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestDownloadRefused: what cannot be written ends a download, with its own words.
+func TestDownloadRefused(t *testing.T) {
+	s := sshGate(t, func(_ string, channel ssh.Channel, _ <-chan *ssh.Request) {
+		w := tar.NewWriter(channel)
+		w.WriteHeader(&tar.Header{Name: "../\x1b[2J", Typeflag: tar.TypeReg, Mode: 0o644, Size: 64 << 20})
+		for {
+			if _, err := w.Write(make([]byte, 32<<10)); err != nil {
+				return
+			}
+		}
+	})
+	err := open(t, s).Download(t.Context(), "/x", t.TempDir())
+	if err == nil || !strings.Contains(err.Error(), "lies outside") {
+		t.Fatalf("%v", err)
+	}
+	fits(t, "the error", err.Error())
 }

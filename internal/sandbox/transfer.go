@@ -64,11 +64,14 @@ func (s *Shell) Download(ctx context.Context, source, dest string) error {
 		"sh", source, path.Dir(source), path.Base(source)}, Stdout: writer, Stderr: &stderr})
 	writer.CloseWithError(errors.Join(err)) //nolint:errcheck // never fails
 	unpackErr := <-unpacked
-	if err := s.transferred(err, code, &stderr, "download "+source); err != nil {
-		return err
+	// Where writing failed, that is what ended the command.
+	if unpackErr == nil || !errors.Is(err, unpackErr) {
+		if err := s.transferred(err, code, &stderr, "download "+source); err != nil {
+			return err
+		}
 	}
 	if unpackErr != nil {
-		return fmt.Errorf("write below %s: %w", dest, unpackErr)
+		return fmt.Errorf("write below %s: %w", dest, cleaned{unpackErr})
 	}
 	return nil
 }

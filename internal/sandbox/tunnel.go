@@ -141,7 +141,7 @@ func (s *Session) dial(ctx context.Context) (net.Conn, error) {
 	}
 	conn, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
-		return nil, fail(CauseUnreachable, "", "connect to the gateway at %s: %w", addr, err)
+		return nil, fail(CauseUnreachable, "", "connect to the gateway at %s: %w", addr, cleaned{err})
 	}
 	return conn, nil
 }
