@@ -38,25 +38,32 @@ func (c *Client) NewSession(ctx context.Context, s Sandbox) (*Session, error) {
 		if CauseOf(err) != CauseNotReady {
 			return session, err
 		}
-		now, getErr := c.Get(wait, s.Name)
-		if getErr != nil || now.ID != s.ID || now.Phase == PhaseError || now.Phase == PhaseDeleting {
-			return nil, err
-		}
-		if now.Phase == PhaseReady {
-			// It became so in between, or is about to be seen as not ready.
-			select {
-			case <-wait.Done():
-				return nil, err
-			case <-time.After(watchPause):
-				continue
-			}
-		}
-		if _, waitErr := c.WaitReady(wait, now, nil); waitErr != nil {
+		if !c.comesUp(wait, s) {
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
 			return nil, err
 		}
+	}
+}
+
+// comesUp waits for a sandbox that is not ready. It reports whether it is worth asking
+// again.
+func (c *Client) comesUp(ctx context.Context, s Sandbox) bool {
+	now, err := c.Get(ctx, s.Name)
+	if err != nil || now.ID != s.ID || now.Phase == PhaseError || now.Phase == PhaseDeleting {
+		return false
+	}
+	if now.Phase != PhaseReady {
+		_, err := c.WaitReady(ctx, now, nil)
+		return err == nil
+	}
+	// It became so in between, or is about to be seen as not ready.
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(watchPause):
+		return true
 	}
 }
 
