@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -45,7 +46,7 @@ func (l LogLine) String() string {
 }
 
 func decodeLine(l *pb.SandboxLogLine) LogLine {
-	out := LogLine{Time: time.UnixMilli(l.GetTimestampMs()).UTC(), Source: clean(l.GetSource()), Level: clean(l.GetLevel()),
+	out := LogLine{Time: moment(l.GetTimestampMs()), Source: clean(l.GetSource()), Level: clean(l.GetLevel()),
 		Target: clean(l.GetTarget()), Message: clean(l.GetMessage())}
 	if out.Source == "" {
 		out.Source = "gateway"
@@ -106,7 +107,7 @@ func (o LogOptions) lines() uint32 {
 	if o.Lines <= 0 {
 		return defaultLines
 	}
-	return uint32(o.Lines)
+	return uint32(min(o.Lines, math.MaxInt32))
 }
 
 func (o LogOptions) since() int64 {

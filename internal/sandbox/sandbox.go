@@ -121,8 +121,8 @@ func decode(s *pb.Sandbox) (Sandbox, error) {
 	if p, ok := phases[s.GetPhase()]; ok {
 		out.Phase = p
 	}
-	if ms := s.GetCreatedAtMs(); ms > 0 {
-		out.Created = time.UnixMilli(ms).UTC()
+	if s.GetCreatedAtMs() > 0 {
+		out.Created = moment(s.GetCreatedAtMs())
 	}
 	for _, p := range s.GetSpec().GetProviders() {
 		out.Providers = append(out.Providers, clean(p))
@@ -131,6 +131,15 @@ func decode(s *pb.Sandbox) (Sandbox, error) {
 		out.Condition = append(out.Condition, Condition{clean(c.GetType()), clean(c.GetStatus()), clean(c.GetReason()), clean(c.GetMessage())})
 	}
 	return out, nil
+}
+
+// moment is a time of a gateway, or the zero time if its year cannot be written.
+func moment(ms int64) time.Time {
+	t := time.UnixMilli(ms).UTC()
+	if t.Year() < 0 || t.Year() > 9999 {
+		return time.Time{}
+	}
+	return t
 }
 
 // problem is what the conditions say is wrong, or "".
@@ -184,6 +193,9 @@ func absent(name string, err error) error {
 // pageSize is how many sandboxes are asked for at once; the server's limit is 1000.
 const pageSize = 500
 
+// maxSandboxes is more than a node can hold: a longer list has no end.
+const maxSandboxes = 10000
+
 // List returns up to limit sandboxes, from the given offset on; 0 means all.
 func (c *Client) List(ctx context.Context, limit, offset int) ([]Sandbox, error) {
 	list := []Sandbox{}
@@ -199,6 +211,9 @@ func (c *Client) List(ctx context.Context, limit, offset int) ([]Sandbox, error)
 		list = append(list, page...)
 		if len(page) < n || limit > 0 && len(list) >= limit {
 			return list, nil
+		}
+		if limit <= 0 && len(list) >= maxSandboxes {
+			return nil, fail(CauseReply, "", "the gateway lists more than %d sandboxes", maxSandboxes)
 		}
 	}
 }
