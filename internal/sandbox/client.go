@@ -17,6 +17,7 @@ import (
 	"net"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -117,9 +118,9 @@ func (c *Client) parse(endpoint string) error {
 	switch {
 	case u.Scheme != "http" && u.Scheme != "https":
 		return errors.New("it begins with neither http:// nor https://")
-	case u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Path != "" && u.Path != "/":
+	case u.User != nil || strings.ContainsAny(endpoint, "?#") || u.Path != "" && u.Path != "/":
 		return errors.New("it has more than a host and a port")
-	case !validHost(u.Host):
+	case !validHost(u.Host) || u.Hostname() == "" || strings.ContainsAny(u.Hostname(), "[]"):
 		return errors.New("it names no host")
 	}
 	c.scheme, c.host, c.port = u.Scheme, u.Hostname(), map[string]int{"http": 80, "https": 443}[u.Scheme]

@@ -22,6 +22,7 @@ type bench struct {
 	pairs int
 	dir   string // DOCKER_CONFIG and XDG_CONFIG_HOME of its own
 	boxID string // the sandbox of the rows on sandboxes, once it is there
+	crowd bool   // the other sandboxes are there
 }
 
 func main() {
@@ -101,7 +102,7 @@ func (b *bench) measure(r row) error {
 	}
 	m := median(ratios)
 	fmt.Printf("%-14s %-52s %8.3fs %8.3fs  %-22s %-8s %s\n", r.name, r.against, median(ours), median(other),
-		fmt.Sprintf("%.2f (%.2f-%.2f), n=%d", m, slices.Min(ratios), slices.Max(ratios), pairs), fmt.Sprint(r.budget), judge(m, r.budget))
+		fmt.Sprintf("%.2f (%.2f-%.2f), n=%d", m, slices.Min(ratios), slices.Max(ratios), pairs), fmt.Sprintf("%.4g", r.budget), judge(m, r.budget))
 	return nil
 }
 
