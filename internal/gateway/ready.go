@@ -283,6 +283,15 @@ func (w *waiter) lostContainer(ctx context.Context, cause error) error {
 		switch {
 		case in.Container.RestartCount >= crashLimit:
 			return w.r.m.crashed(ctx, w.r.name, in.Container, true)
+		case state.Status == container.StateExited && state.ExitCode == 0 && w.r.booted.IsZero() && !w.restarted:
+			// It was found running and ended in good order: the daemon carried out what a
+			// command that is gone had asked for.
+			w.restarted = true
+			w.r.notice("the container was stopped meanwhile; starting it")
+			if err := w.r.startContainer(ctx); err != nil {
+				return err
+			}
+			continue
 		case state.Status == container.StateExited || state.Status == container.StateDead:
 			return w.r.m.crashed(ctx, w.r.name, in.Container, false)
 		case state.Status == container.StatePaused:
