@@ -42,8 +42,8 @@ func TestStartOptions(t *testing.T) {
 		{name: "a flag that is turned off is wanted too", args: []string{"--plaintext=false", "--gpu=false", "--gateway-host", ""},
 			want: gateway.StartOptions{Timeout: 10 * time.Minute, Wanted: gateway.Wanted{Plaintext: ptr(false), GPU: ptr(false), GatewayHost: ptr("")}}},
 		{name: "images of the environment are for new gateways only",
-			env:  map[string]string{"OPENSHELL_CLUSTER_IMAGE": "node", "OPENSHELL_GATEWAY_IMAGE": "server"},
-			want: gateway.StartOptions{Timeout: 10 * time.Minute, DefaultImage: "node", DefaultGatewayImage: "server"}},
+			env:  map[string]string{"OPENSHELL_CLUSTER_IMAGE": "node", "OPENSHELL_GATEWAY_IMAGE": "server", "OPENSHELL_SANDBOX_IMAGE": "box"},
+			want: gateway.StartOptions{Timeout: 10 * time.Minute, DefaultImage: "node", DefaultGatewayImage: "server", DefaultSandboxImage: "box"}},
 		{name: "an image that is named is for all",
 			env: map[string]string{"OPENSHELL_CLUSTER_IMAGE": "node"}, args: []string{"--image", "other"},
 			want: gateway.StartOptions{Timeout: 10 * time.Minute, DefaultImage: "node", Wanted: gateway.Wanted{Image: "other"}}},
@@ -56,7 +56,9 @@ func TestStartOptions(t *testing.T) {
 			want: gateway.StartOptions{Timeout: 10 * time.Minute, Wanted: gateway.Wanted{RegistryUsername: "you", RegistryToken: "piped"}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			for _, name := range []string{"OPENSHELL_CLUSTER_IMAGE", "OPENSHELL_GATEWAY_IMAGE", "OPENSHELL_REGISTRY_USERNAME", "OPENSHELL_REGISTRY_TOKEN"} {
+			// The shell of who develops this has images of its own.
+			for _, name := range []string{"OPENSHELL_CLUSTER_IMAGE", "OPENSHELL_GATEWAY_IMAGE", "OPENSHELL_SANDBOX_IMAGE",
+				"OPENSHELL_REGISTRY_USERNAME", "OPENSHELL_REGISTRY_TOKEN"} {
 				t.Setenv(name, tt.env[name])
 			}
 			got, err := buildStart(t, tt.input, tt.args...)

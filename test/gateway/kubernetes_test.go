@@ -169,6 +169,25 @@ func (f *fakeCluster) delete(w http.ResponseWriter, name string) {
 	f.change("sandboxes", "MODIFIED", o)
 }
 
+// waitMarked waits until an object was asked to be deleted.
+func (f *fakeCluster) waitMarked(t *testing.T, name string) {
+	t.Helper()
+	late := time.After(10 * time.Second)
+	for {
+		f.mu.Lock()
+		marked, changed := f.sandboxes[name]["metadata"].(object)["deletionTimestamp"], f.changed
+		f.mu.Unlock()
+		if marked != nil {
+			return
+		}
+		select {
+		case <-changed:
+		case <-late:
+			t.Fatalf("the deletion of %q was not finished", name)
+		}
+	}
+}
+
 func (f *fakeCluster) gone(name string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -123,12 +123,7 @@ func TestReconcile(t *testing.T) {
 	w.start(w.service.cluster, false)
 	w.waitGone(string(vanished.GetId()))
 	w.wait(string(stays.GetId()), failed)
-	w.fake.mu.Lock()
-	marked := w.fake.sandboxes["cut"]["metadata"].(object)["deletionTimestamp"]
-	w.fake.mu.Unlock()
-	if marked == nil {
-		t.Error("the deletion was not finished")
-	}
+	w.fake.waitMarked(t, "cut")
 
 	// Without its database the server finds what the cluster has.
 	w.stop()
