@@ -61,13 +61,17 @@ func findUpload(ctx context.Context, local, dest string, all bool) (upload, erro
 		u.root, u.files = filepath.Dir(local), []string{filepath.Base(local)}
 		return u, nil
 	}
+	// A link to a directory means what is in it.
+	if u.root, err = filepath.EvalSymlinks(local); err != nil {
+		return u, fmt.Errorf("upload: %w", err)
+	}
 	if !all {
-		u.files, err = gitFiles(ctx, local)
+		u.files, err = gitFiles(ctx, u.root)
 		if err != nil || u.files != nil {
 			return u, err
 		}
 	}
-	u.files, err = sandbox.Files(local)
+	u.files, err = sandbox.Files(u.root)
 	return u, err
 }
 

@@ -2,13 +2,10 @@ package clientdir
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"github.com/moby/sys/atomicwriter"
 )
 
 // Daemon is the Docker daemon that a gateway was last started on. It is in a file of
@@ -47,9 +44,6 @@ func (d *Dir) Daemon(name string) (Daemon, error) {
 
 // WriteDaemon records a gateway's daemon.
 func (d *Dir) WriteDaemon(name string, daemon Daemon) error {
-	if old, err := d.Daemon(name); err == nil && old == daemon {
-		return nil
-	}
 	dir, err := d.gateway(name)
 	if err != nil {
 		return err
@@ -58,5 +52,5 @@ func (d *Dir) WriteDaemon(name string, daemon Daemon) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.MkdirAll(dir, 0o700), atomicwriter.WriteFile(filepath.Join(dir, daemonFile), append(data, '\n'), 0o644))
+	return replace(filepath.Join(dir, daemonFile), append(data, '\n'))
 }

@@ -5,6 +5,7 @@
 package clientdir
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -104,10 +105,22 @@ func (d *Dir) SetActive(name string) error {
 	if err := ValidateName(name); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(d.root, 0o700); err != nil {
+	return replace(filepath.Join(d.root, "active_gateway"), []byte(name))
+}
+
+// replace writes a file atomically, and its directory if there is none. A file that
+// says the same already is left alone.
+func replace(path string, data []byte) error {
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	return atomicwriter.WriteFile(filepath.Join(d.root, "active_gateway"), []byte(name), 0o644)
+	if err := atomicwriter.WriteFile(path, data, 0o644); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
 }
 
 // List names the gateways that have readable metadata, sorted, and separately those
@@ -201,5 +214,5 @@ func (d *Dir) SetLastSandbox(name, sandbox string) error {
 		}
 		return nil
 	}
-	return errors.Join(os.MkdirAll(dir, 0o700), atomicwriter.WriteFile(path, []byte(sandbox), 0o644))
+	return replace(path, []byte(sandbox))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,7 +16,10 @@ import (
 // ErrLocked is returned by [Dir.TryLock] when another command holds the lock.
 var ErrLocked = errors.New("another command works on this gateway")
 
-const holderSuffix = ".holder"
+const (
+	holderSuffix = ".holder"
+	stopSuffix   = ".stop"
+)
 
 // lockPoll is how often a lock that is held is tried again.
 const lockPoll = 100 * time.Millisecond
@@ -74,4 +78,39 @@ func (d *Dir) LockHolder(name string) string {
 		return ""
 	}
 	return strings.TrimSpace(string(data))
+}
+
+// MarkStop notes that a container is about to be stopped. The daemon goes on with a
+// stop when the command that asked for it is gone, and says nowhere that it does.
+func (d *Dir) MarkStop(name, container string) error {
+	path, err := d.lockPath(name)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path+stopSuffix, []byte(container), 0o600)
+}
+
+// ClearStop notes that no stop is under way.
+func (d *Dir) ClearStop(name string) error {
+	path, err := d.lockPath(name)
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(path + stopSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// StopMarked is the container whose stop was begun and not seen to its end, or "".
+func (d *Dir) StopMarked(name string) (container string, err error) {
+	path, err := d.lockPath(name)
+	if err != nil {
+		return "", err
+	}
+	data, err := os.ReadFile(path + stopSuffix)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return string(data), err
 }

@@ -8,8 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"github.com/moby/sys/atomicwriter"
 )
 
 // Metadata is what metadata.json says of a gateway. The keys, their order and their
@@ -102,13 +100,7 @@ func (d *Dir) WriteMetadata(m Metadata) error {
 	if err != nil {
 		return err
 	}
-	if old, err := os.ReadFile(filepath.Join(dir, "metadata.json")); err == nil && bytes.Equal(old, data) {
-		return nil
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	return atomicwriter.WriteFile(filepath.Join(dir, "metadata.json"), data, 0o644)
+	return replace(filepath.Join(dir, "metadata.json"), data)
 }
 
 func (m Metadata) encode() ([]byte, error) {

@@ -170,8 +170,12 @@ func (r *run) createContainer(ctx context.Context) error {
 	return nil
 }
 
-// stopContainer gives the node the time that its own configuration allows.
-func (m *Manager) stopContainer(ctx context.Context, id string, timeout *time.Duration) error {
+// stopContainer gives the node the time that its own configuration allows. A stop that
+// is not seen to its end leaves a mark, because the daemon goes on with it.
+func (m *Manager) stopContainer(ctx context.Context, name, id string, timeout *time.Duration) error {
+	if err := m.cfg.Dir.MarkStop(name, id); err != nil {
+		return err
+	}
 	opts := client.ContainerStopOptions{}
 	if timeout != nil {
 		seconds := int(timeout.Round(time.Second) / time.Second)
@@ -181,7 +185,7 @@ func (m *Manager) stopContainer(ctx context.Context, id string, timeout *time.Du
 	if err != nil && !cerrdefs.IsNotFound(err) {
 		return daemonError(fmt.Errorf("stop container: %w", err))
 	}
-	return nil
+	return m.cfg.Dir.ClearStop(name)
 }
 
 // removeContainer removes a container and waits until it is gone: its name is

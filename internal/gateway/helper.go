@@ -24,10 +24,13 @@ const (
 	stateScript = "/openshell-cluster-state.sh"
 )
 
+// helperLabel says what a helper is for, and whose it is.
+func helperLabel(purpose, name string) string { return purpose + " " + objectName(name) }
+
 // withHelper makes a container with the gateway's volume, hands its ID over, and
 // removes it. The container runs only if fn starts it.
 func (m *Manager) withHelper(ctx context.Context, opts client.ContainerCreateOptions, name, purpose string, fn func(id string) error) (err error) {
-	opts.Config.Labels = map[string]string{labelHelper: purpose + " " + objectName(name)}
+	opts.Config.Labels = map[string]string{labelHelper: helperLabel(purpose, name)}
 	opts.HostConfig.NetworkMode = "none"
 	created, err := m.docker.ContainerCreate(ctx, opts)
 	if err != nil {
@@ -43,7 +46,7 @@ func (m *Manager) withHelper(ctx context.Context, opts client.ContainerCreateOpt
 }
 
 // readers are the purposes of helpers that change nothing.
-var readers = []string{"read", "ls"}
+var readers = []string{"read", "ls", "check-port"}
 
 // stale is how old a helper that changes nothing is when nobody can be waiting for it.
 const stale = time.Minute

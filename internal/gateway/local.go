@@ -20,6 +20,10 @@ import (
 // ones that cannot be read are written anew at the end of a start.
 func (m *Manager) observeLocal(o *Observed) error {
 	o.Registered = m.cfg.Dir.Registered(o.Name)
+	var err error
+	if o.Stopping, err = m.stopping(o.Name, o.Container); err != nil {
+		return err
+	}
 	meta, err := m.cfg.Dir.Metadata(o.Name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, clientdir.ErrCorrupt):
@@ -29,6 +33,16 @@ func (m *Manager) observeLocal(o *Observed) error {
 	}
 	o.RegisteredEndpoint = meta.Endpoint
 	return nil
+}
+
+// stopping says whether a container that runs may be about to end, because a command of
+// this machine was cut off while it stopped it.
+func (m *Manager) stopping(name string, c *ObservedContainer) (bool, error) {
+	if c == nil || !c.running() {
+		return false, nil
+	}
+	marked, err := m.cfg.Dir.StopMarked(name)
+	return marked == c.ID, err
 }
 
 // recordFromFiles makes up for a record that is missing on a volume, as it is on one

@@ -38,6 +38,9 @@ type Observed struct {
 	RecordFrom string
 	// FilesCurrent says that the container holds this plugin's files.
 	FilesCurrent bool
+	// Stopping says that a command asked for a stop of the container, and did not see
+	// its end: it may be under way.
+	Stopping bool
 	// Registered says that the client's files know this gateway, and the endpoint
 	// that they name.
 	Registered         bool
@@ -91,7 +94,6 @@ type ObservedVolume struct {
 type ObservedNetwork struct {
 	ID     string
 	Origin Origin
-	Users  int
 }
 
 // observedContainer reads the facts out of an inspection.
@@ -223,6 +225,9 @@ func (o Observed) lines() []string {
 		}
 		if c.Status == container.StateExited {
 			line += fmt.Sprintf(" (exit code %d)", c.ExitCode)
+		}
+		if o.Stopping {
+			line += ", perhaps being stopped"
 		}
 		add("%s, made by %s", line, c.Origin)
 	} else {

@@ -233,11 +233,15 @@ func (p *Plan) attach(o Observed) {
 func (p *Plan) running(o Observed, opts planOptions) {
 	c := o.Container
 	switch {
-	case opts.Restart:
+	case opts.Restart || o.Stopping:
+		why := "restart"
+		if !opts.Restart {
+			why = "an earlier stop was cut off, and may be under way"
+		}
 		p.Outcome = Resumed
-		p.add(StepStop, "restart")
+		p.add(StepStop, why)
 		p.writeFiles(o)
-		p.add(StepStart, "restart")
+		p.add(StepStart, why)
 		p.finish("the gateway boots")
 	case len(p.Changes) > 0:
 		p.Outcome = Resumed

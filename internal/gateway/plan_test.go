@@ -74,6 +74,12 @@ outcome: resumed`},
 3. wait-ready        the gateway boots
 4. update-files      clients find the gateway through them
 outcome: resumed`},
+		{name: "running, a stop was cut off", o: found(container.StateRunning, func(o *Observed) { o.Stopping = true }), opts: complete, want: `
+1. stop-container    an earlier stop was cut off, and may be under way
+2. start-container   an earlier stop was cut off, and may be under way
+3. wait-ready        the gateway boots
+4. update-files      clients find the gateway through them
+outcome: resumed`},
 		{name: "running, another server image", o: found(container.StateRunning), opts: complete, wanted: gatewayImage, want: `
 note: changed: gateway-image ghcr.io/nvidia/openshell/gateway:0.0.34 -> example.com/server:2; the server is rolled out anew
 1. update-chart      changed: gateway-image ghcr.io/nvidia/openshell/gateway:0.0.34 -> example.com/server:2

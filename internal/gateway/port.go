@@ -31,7 +31,7 @@ func (r *run) checkPort(ctx context.Context) error {
 	created, err := r.m.docker.ContainerCreate(ctx, client.ContainerCreateOptions{
 		Config: &container.Config{Image: image, Entrypoint: []string{"/bin/sh", "-c", "exit 0"},
 			ExposedPorts: network.PortSet{port: struct{}{}},
-			Labels:       map[string]string{labelHelper: "port check"}},
+			Labels:       map[string]string{labelHelper: helperLabel("check-port", t.Name)}},
 		HostConfig: &container.HostConfig{Tmpfs: map[string]string{dataPath: ""}, PortBindings: network.PortMap{port: []network.PortBinding{{
 			HostIP: bind, HostPort: fmt.Sprint(t.Port)}}}},
 	})

@@ -34,6 +34,9 @@ func (m *Manager) Start(ctx context.Context, name string, opts StartOptions) (St
 }
 
 func (m *Manager) startLocked(ctx context.Context, name string, opts StartOptions) (StartResult, error) {
+	if _, err := m.sweep(ctx, name); err != nil {
+		return StartResult{}, m.interrupted(err, name)
+	}
 	for range joinAttempts {
 		r, err := m.prepare(ctx, name, opts)
 		if err == nil && r.plan.Recovery {
@@ -46,7 +49,7 @@ func (m *Manager) startLocked(ctx context.Context, name string, opts StartOption
 		}
 		if err == nil {
 			err = r.execute(ctx)
-			if err != nil && r.changed {
+			if err != nil && r.undoable {
 				err = r.undo(ctx, err)
 			}
 		}
@@ -217,6 +220,9 @@ func (m *Manager) alreadyRunning(ctx context.Context, name string, opts StartOpt
 	}
 	if c == nil || c.Origin == OriginForeign || c.Status != container.StateRunning || c.Health != container.Healthy {
 		return StartResult{}, false, nil
+	}
+	if stopping, err := m.stopping(name, c); err != nil || stopping {
+		return StartResult{}, false, err
 	}
 	if c.Recreate != "" {
 		// Its recreate may not be settled.

@@ -25,7 +25,7 @@ type run struct {
 	booted    time.Time // when this run started the container
 	snapshot  string    // what the present state is set aside as
 	restore   *Snapshot // what takes its place; nil is a new state
-	changed   bool      // a recreate has begun to change something
+	undoable  bool      // a recreate has changed something, and has not replaced it yet
 	material  keyMaterial
 	warnings  []string
 }
@@ -92,8 +92,9 @@ func (r *run) execute(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if r.plan.Outcome == Recreated && s.Name != StepEnsureImage && s.Name != StepCheckPort {
-			r.changed = true
+		switch s.Name {
+		case StepStop, StepKeepContainer, StepSetAside:
+			r.undoable = r.plan.Outcome == Recreated
 		}
 		r.emit(Event{Kind: StepStarted, Step: string(s.Name), Text: r.text(s.Name)})
 		if err := r.do(ctx, s.Name); err != nil {
@@ -101,6 +102,10 @@ func (r *run) execute(ctx context.Context) error {
 				r.emit(Event{Kind: StepFailed, Step: string(s.Name), Text: r.text(s.Name)})
 			}
 			return err
+		}
+		if s.Name == StepSettle {
+			// The new gateway has taken the old one's place: there is no way back.
+			r.undoable = false
 		}
 		r.emit(Event{Kind: StepDone, Step: string(s.Name), Text: r.text(s.Name)})
 	}
@@ -114,7 +119,7 @@ func (r *run) do(ctx context.Context, s StepName) error {
 	case StepCheckPort:
 		return r.checkPort(ctx)
 	case StepStop:
-		return r.m.stopContainer(ctx, r.container, nil)
+		return r.m.stopContainer(ctx, r.name, r.container, nil)
 	case StepRemoveContainer:
 		return r.removeContainer(ctx)
 	case StepEnsureNetwork:
@@ -195,6 +200,9 @@ func (r *run) unpause(ctx context.Context) error {
 const startAttempts = 5
 
 func (r *run) startContainer(ctx context.Context) error {
+	if err := r.m.cfg.Dir.ClearStop(r.name); err != nil {
+		return err
+	}
 	for attempt := 1; ; attempt++ {
 		r.booted = r.m.cfg.Now()
 		_, err := r.m.docker.ContainerStart(ctx, r.container, client.ContainerStartOptions{})

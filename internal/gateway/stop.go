@@ -52,7 +52,7 @@ func (m *Manager) stopLocked(ctx context.Context, name string, timeout *time.Dur
 	step := Event{Step: string(StepStop), Text: "Stopping container " + c.Name}
 	step.Kind = StepStarted
 	m.cfg.Events(step)
-	if err := m.stopContainer(ctx, c.ID, timeout); err != nil {
+	if err := m.stopContainer(ctx, name, c.ID, timeout); err != nil {
 		step.Kind = StepFailed
 		m.cfg.Events(step)
 		return StopResult{}, err

@@ -75,6 +75,15 @@ func TestLifecycle(t *testing.T) {
 		}
 		check(t)
 	})
+	t.Run("a stop is cut off", func(t *testing.T) {
+		// The daemon goes on with it.
+		g.interruptAt([]string{filepath.Join(repository(t), "bin", "docker-openshell"), "gateway", "stop", name}, "Stopping container")
+		g.must("gateway", "start", name)
+		if g.inspect(name, "{{.Id}}") != id {
+			t.Error("not the same container")
+		}
+		check(t)
+	})
 	t.Run("paused", func(t *testing.T) {
 		g.docker("pause", object(name))
 		g.must("gateway", "start", name)
@@ -99,6 +108,8 @@ func TestLifecycle(t *testing.T) {
 	})
 	t.Run("W6: container removed", func(t *testing.T) {
 		g.docker("rm", "-f", object(name))
+		// A command that was killed has left a helper.
+		g.docker("create", "--label", "io.github.docker-openshell.helper=back "+object(name), "-v", object(name)+":/state", g.shellImage(), "never-started")
 		// The recorded port and images come back without flags or environment.
 		g.env = []string{"OPENSHELL_CLUSTER_IMAGE=", "OPENSHELL_GATEWAY_IMAGE="}
 		res := g.must("gateway", "start", name)
@@ -108,6 +119,9 @@ func TestLifecycle(t *testing.T) {
 		}
 		if got := g.inspect(name, "{{.Config.Image}}"); got != os.Getenv("OPENSHELL_CLUSTER_IMAGE") {
 			t.Errorf("image %s", got)
+		}
+		if left := g.leftovers(name); left != "" {
+			t.Errorf("left: %q", left)
 		}
 		check(t)
 	})

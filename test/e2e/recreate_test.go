@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"net"
 	"os"
 	"os/exec"
@@ -138,6 +139,28 @@ func TestRecreateCutOff(t *testing.T) {
 			}
 		})
 	}
+	t.Run("the files for clients cannot be written", func(t *testing.T) {
+		before := digest(g.secret(name, "openshell-ssh-handshake", "secret"))
+		file := filepath.Join(g.config(), "openshell", "gateways", name, "docker.json")
+		if err := errors.Join(os.Remove(file), os.Mkdir(file, 0o700)); err != nil {
+			t.Fatal(err)
+		}
+		res := g.fails(1, []string{"docker.json"}, "gateway", "start", name, "--recreate")
+		if strings.Contains(res.stderr, "the old gateway is back") {
+			t.Errorf("it is not: %q", res.stderr)
+		}
+		if digest(g.secret(name, "openshell-ssh-handshake", "secret")) == before {
+			t.Error("the new gateway did not stay")
+		}
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		g.must("gateway", "start", name)
+		g.must("status", name)
+		if left := g.leftovers(name); left != "" {
+			t.Errorf("left: %q", left)
+		}
+	})
 }
 
 // holdPort takes a port of the daemon's host until the test ends.
