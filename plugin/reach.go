@@ -28,6 +28,8 @@ type reach struct {
 	// resume brings up a gateway that is there; create makes one where there is none,
 	// and rebuilds one that is broken.
 	resume, create bool
+	// tunnel says that a tunnel into a sandbox will be opened soon.
+	tunnel bool
 }
 
 // link is a connection to a gateway.
@@ -36,6 +38,8 @@ type link struct {
 	// name is the gateway's, or "" for one that is known by its endpoint alone.
 	name string
 	dir  *clientdir.Dir
+	// tunnel says that a tunnel will be opened soon.
+	tunnel bool
 }
 
 // addEndpoint adds --gateway-endpoint to a group of commands that talk to a gateway.
@@ -56,13 +60,13 @@ func (a *app) connect(ctx context.Context, cmd *cobra.Command, how reach) (*link
 		endpoint = f.Value.String()
 	}
 	if endpoint != "" {
-		return a.connectEndpoint(ctx, cmd, dir, endpoint)
+		return a.connectEndpoint(ctx, cmd, dir, endpoint, how)
 	}
 	t, err := a.target(cmd, nil)
 	if err != nil {
 		return nil, err
 	}
-	l := &link{name: t.name, dir: dir}
+	l := &link{name: t.name, dir: dir, tunnel: how.tunnel}
 	openErr := l.open(ctx)
 	if openErr == nil {
 		return l, nil
@@ -79,8 +83,8 @@ func (a *app) connect(ctx context.Context, cmd *cobra.Command, how reach) (*link
 	return l, l.open(ctx)
 }
 
-// open reads what this machine knows of the gateway and asks the gateway for its
-// version: only an answer shows that it is there.
+// open reads what this machine knows of the gateway, and connects: only then is it known
+// that it is there.
 func (l *link) open(ctx context.Context) error {
 	meta, err := l.dir.Metadata(l.name)
 	if err != nil {
@@ -90,7 +94,7 @@ func (l *link) open(ctx context.Context) error {
 }
 
 func (l *link) openAt(ctx context.Context, endpoint string) error {
-	cfg := sandbox.Config{Endpoint: endpoint}
+	cfg := sandbox.Config{Endpoint: endpoint, Tunnel: l.tunnel}
 	if strings.HasPrefix(endpoint, "https://") {
 		bundle, err := l.dir.Bundle(l.name)
 		if err != nil {
@@ -102,7 +106,7 @@ func (l *link) openAt(ctx context.Context, endpoint string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.Version(ctx); err != nil {
+	if err := c.Connect(ctx); err != nil {
 		return errors.Join(err, c.Close())
 	}
 	l.Client = c
@@ -111,7 +115,7 @@ func (l *link) openAt(ctx context.Context, endpoint string) error {
 
 // connectEndpoint is for --gateway-endpoint. The certificates are those of the gateway
 // that -g names, or of the one that is registered with this endpoint.
-func (a *app) connectEndpoint(ctx context.Context, cmd *cobra.Command, dir *clientdir.Dir, endpoint string) (*link, error) {
+func (a *app) connectEndpoint(ctx context.Context, cmd *cobra.Command, dir *clientdir.Dir, endpoint string, how reach) (*link, error) {
 	if u, err := url.Parse(endpoint); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, usageError(cmd, fmt.Errorf("gateway endpoint %q: use https://HOST:PORT or http://HOST:PORT", endpoint))
 	}
@@ -119,7 +123,7 @@ func (a *app) connectEndpoint(ctx context.Context, cmd *cobra.Command, dir *clie
 	if err != nil {
 		return nil, err
 	}
-	l := &link{dir: dir}
+	l := &link{dir: dir, tunnel: how.tunnel}
 	if len(line) > 0 {
 		l.name = line[0].name
 	} else if l.name, err = registeredAt(dir, endpoint); err != nil {

@@ -78,10 +78,20 @@ func (a *app) completeSandboxes(limit int) cobra.CompletionFunc {
 
 // linked runs f with a connection to the gateway that a command means.
 func (a *app) linked(ctx context.Context, cmd *cobra.Command, f func(*link) error) error {
+	return a.reached(ctx, cmd, reach{resume: true}, f)
+}
+
+// tunnelled is the same for a command that goes into a sandbox.
+func (a *app) tunnelled(ctx context.Context, cmd *cobra.Command, f func(*link) error) error {
+	return a.reached(ctx, cmd, reach{resume: true, tunnel: true}, f)
+}
+
+func (a *app) reached(ctx context.Context, cmd *cobra.Command, how reach, f func(*link) error) error {
 	o := output{progress: progressAuto}
 	show := o.renderer(a.cli.Err())
 	defer show.close()
-	l, err := a.connect(ctx, cmd, reach{events: show.event, resume: true})
+	how.events = show.event
+	l, err := a.connect(ctx, cmd, how)
 	show.close()
 	if err != nil {
 		return err

@@ -46,7 +46,7 @@ docker openshell sandbox exec -n demo --tty -- top`,
 				return usageError(cmd, errors.New("--timeout is a number of seconds, 0 for none"))
 			}
 			o.userArgs = args
-			return a.linked(ctx, cmd, func(l *link) error { return runSandboxExec(ctx, a, l, &o) })
+			return a.tunnelled(ctx, cmd, func(l *link) error { return runSandboxExec(ctx, a, l, &o) })
 		}),
 	}
 	f := cmd.Flags()
@@ -107,7 +107,7 @@ func newSandboxConnect(a *app) *cobra.Command {
 			if !a.terminal() {
 				return errors.New("a shell needs a terminal; to run a command: docker openshell sandbox exec -- COMMAND")
 			}
-			return a.linked(ctx, cmd, func(l *link) error {
+			return a.tunnelled(ctx, cmd, func(l *link) error {
 				s, err := l.get(ctx, a, args)
 				if err != nil {
 					return err

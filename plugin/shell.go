@@ -36,8 +36,8 @@ type shellOptions struct {
 // exitTimeout is what a command that ran too long exits with.
 const exitTimeout = 124
 
-// openShell opens a session and an SSH connection into a sandbox. The function that is
-// returned ends both, and makes the session's token worthless.
+// openShell opens an SSH connection into a sandbox, in a session that is good for nothing
+// else. The function that is returned ends it.
 func openShell(ctx context.Context, c *sandbox.Client, s sandbox.Sandbox) (*sandbox.Shell, func() error, error) {
 	session, err := c.NewSession(ctx, s)
 	if err != nil {
@@ -47,7 +47,8 @@ func openShell(ctx context.Context, c *sandbox.Client, s sandbox.Sandbox) (*sand
 	if err != nil {
 		return nil, nil, errors.Join(err, session.Revoke(ctx))
 	}
-	return shell, func() error { return errors.Join(shell.Close(), session.Revoke(ctx)) }, nil
+	retired := session.Retire(ctx)
+	return shell, func() error { return errors.Join(shell.Close(), retired()) }, nil
 }
 
 // runInSandbox runs a command and returns its exit code. While it runs, signals are

@@ -25,8 +25,8 @@ func newSSHProxy(a *app) *cobra.Command {
 		Use:   "ssh-proxy [OPTIONS]",
 		Short: "Connect standard input and output to a sandbox's SSH server",
 		Long: `Connect standard input and output to the SSH server of a sandbox: the ProxyCommand of
-"sandbox ssh-config". Each connection makes a session of its own, which is revoked when
-it ends.`,
+"sandbox ssh-config". Each connection makes a session of its own, which is revoked as
+soon as the connection stands.`,
 		Example:           `ssh -o ProxyCommand='docker openshell ssh-proxy --name demo' sandbox@demo`,
 		Hidden:            true,
 		Args:              cli.NoArgs,
@@ -40,10 +40,10 @@ it ends.`,
 					return err
 				}
 			}
-			// ssh ends its ProxyCommand with this signal: the session is to be revoked.
+			// ssh ends its ProxyCommand with this signal: the session is to be revoked, even so.
 			ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
 			defer stop()
-			return a.linked(ctx, cmd, func(l *link) error { return a.proxy(ctx, l, name) })
+			return a.tunnelled(ctx, cmd, func(l *link) error { return a.proxy(ctx, l, name) })
 		}),
 	}
 	cmd.Flags().StringVar(&name, "name", "", "Sandbox to connect to")
@@ -63,12 +63,13 @@ func (a *app) proxy(ctx context.Context, l *link, name string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, session.Revoke(ctx)) }()
 	tunnel, err := session.Dial(ctx)
 	if err != nil {
-		return err
+		return errors.Join(err, session.Revoke(ctx))
 	}
 	defer tunnel.Close() //nolint:errcheck // both directions have ended
+	retired := session.Retire(ctx)
+	defer func() { err = errors.Join(err, retired()) }()
 	return relay(ctx, tunnel, a.cli.In(), a.cli.Out())
 }
 

@@ -155,7 +155,7 @@ docker openshell sandbox upload demo data.csv /sandbox/input`,
 			if err != nil {
 				return err
 			}
-			return a.linked(ctx, cmd, func(l *link) error {
+			return a.tunnelled(ctx, cmd, func(l *link) error {
 				s, err := l.Get(ctx, args[0])
 				if err != nil {
 					return err
@@ -206,7 +206,7 @@ docker openshell sandbox download demo /sandbox/report.txt`,
 			if len(args) == 3 {
 				dest = args[2]
 			}
-			return a.linked(ctx, cmd, func(l *link) error { return a.download(ctx, l, args[0], args[1], dest, &o) })
+			return a.tunnelled(ctx, cmd, func(l *link) error { return a.download(ctx, l, args[0], args[1], dest, &o) })
 		}),
 	}
 	o.add(cmd, "Print nothing")

@@ -157,11 +157,13 @@ func (m *Manager) prepare(ctx context.Context, name string, opts StartOptions) (
 		o.FilesCurrent = o.FilesCurrent && o.RecordFrom == "volume" && opts.RegistryToken == ""
 	}
 	plan, err := makePlan(o, target, changes, planOptions{
-		Recreate:      opts.Recreate,
-		KeepOld:       opts.KeepOld,
-		Restart:       opts.Restart || opts.RegistryToken != "",
-		NameImplied:   opts.NameImplied,
-		LocalComplete: m.localComplete(target) && m.greets(ctx, target),
+		Recreate:    opts.Recreate,
+		KeepOld:     opts.KeepOld,
+		Restart:     opts.Restart || opts.RegistryToken != "",
+		NameImplied: opts.NameImplied,
+		// A container that does not run, or is paused, answers nobody.
+		LocalComplete: o.Container != nil && o.Container.Health == container.Healthy && o.Container.Status == container.StateRunning &&
+			m.localComplete(target) && m.greets(ctx, target),
 	})
 	if err != nil {
 		return nil, err

@@ -28,7 +28,6 @@ func found(name string, phase pb.SandboxPhase) *pb.Sandbox {
 func everyCall(ctx context.Context, c *Client) map[string]error {
 	box := Sandbox{ID: id, Name: "box"}
 	out := map[string]error{}
-	_, out["Health"] = c.Version(ctx)
 	_, out["CreateSandbox"] = c.Create(ctx, CreateOptions{Name: "box"})
 	_, out["GetSandbox"] = c.Get(ctx, "box")
 	_, out["ListSandboxes"] = c.List(ctx, 0, 0)
@@ -50,7 +49,6 @@ func TestRequests(t *testing.T) {
 	}})
 	everyCall(t.Context(), c)
 	want := map[string]proto.Message{
-		"Health":           &pb.HealthRequest{},
 		"CreateSandbox":    &pb.CreateSandboxRequest{Name: "box", Spec: &pb.SandboxSpec{}}, // without a specification it is refused
 		"GetSandbox":       &pb.GetSandboxRequest{Name: "box"},
 		"ListSandboxes":    &pb.ListSandboxesRequest{Limit: 500},
@@ -113,7 +111,7 @@ func TestRepeated(t *testing.T) {
 			t.Errorf("%s was made %d times: %v", call, f.made(call), errs[call])
 		}
 	}
-	for _, call := range []string{"Health", "CreateSandbox", "DeleteSandbox", "CreateSshSession"} {
+	for _, call := range []string{"CreateSandbox", "DeleteSandbox", "CreateSshSession"} {
 		if CauseOf(errs[call]) != CauseUnreachable || f.made(call) != 1 {
 			t.Errorf("%s was made %d times: %v", call, f.made(call), errs[call])
 		}
@@ -140,18 +138,20 @@ func TestUnreachable(t *testing.T) {
 		"TLS there":                  connected(t, Config{Endpoint: "http://" + good}),
 		"a certificate of another":   connected(t, Config{Endpoint: "https://" + good, CA: ours.pem, Cert: cert, Key: key}),
 	} {
-		_, err := c.Version(t.Context())
+		err := c.Connect(t.Context())
 		if CauseOf(err) != CauseUnreachable || !strings.Contains(err.Error(), c.Endpoint()) {
 			t.Errorf("%s: %s: %v", name, CauseOf(err), err)
 			continue
 		}
 		fits(t, name, err.Error())
 	}
-	if v, err := ours.client(t, "https://"+good).Version(t.Context()); v != "0.0.36" || err != nil {
-		t.Errorf("the right one: %q, %v", v, err)
-	}
-	if v, err := connected(t, Config{Endpoint: "http://" + listen(t, healthy)}).Version(t.Context()); v != "0.0.36" || err != nil {
-		t.Errorf("without TLS: %q, %v", v, err)
+	for name, c := range map[string]*Client{
+		"the right one": ours.client(t, "https://"+good),
+		"without TLS":   connected(t, Config{Endpoint: "http://" + listen(t, healthy)}),
+	} {
+		if err := c.Connect(t.Context()); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
@@ -45,6 +46,9 @@ type Config struct {
 	Endpoint string
 	// CA, Cert and Key are PEM; an http endpoint has none.
 	CA, Cert, Key []byte
+	// Tunnel says that a tunnel will be opened soon: the connection for it is made at
+	// once, beside the calls that come before it.
+	Tunnel bool
 }
 
 // Client talks to one gateway. Its methods may be called at the same time.
@@ -56,11 +60,12 @@ type Client struct {
 	tls      *tls.Config // nil for http
 	conn     *grpc.ClientConn
 	api      pb.OpenShellClient
+	early    *earlyDial // nil without one
 }
 
-// retries has the library repeat what may be repeated: reads but the first one, which
-// finds out whether the gateway is there, and a revocation,
-// which is the same when it is done twice.
+// retries has the library repeat what may be repeated: reads, but the one by which it is
+// found out why a gateway cannot be reached, and a revocation, which is the same when it
+// is done twice.
 const retries = `{"methodConfig": [{
 	"name": [
 		{"service": "openshell.v1.OpenShell", "method": "GetSandbox"},
@@ -94,11 +99,17 @@ func Open(cfg Config) (*Client, error) {
 		return nil, fail(CauseInvalid, "", "gateway endpoint %q: %w", cfg.Endpoint, err)
 	}
 	c.conn, c.api = conn, pb.NewOpenShellClient(conn)
+	if cfg.Tunnel {
+		c.early = dialEarly(c.dial)
+	}
 	return c, nil
 }
 
-// Close ends the connection.
-func (c *Client) Close() error { return c.conn.Close() }
+// Close ends the connection. Tunnels that were opened stay.
+func (c *Client) Close() error {
+	c.early.close()
+	return c.conn.Close()
+}
 
 // Endpoint is where the client connects to.
 func (c *Client) Endpoint() string { return c.endpoint }
@@ -145,13 +156,24 @@ func clientTLS(cfg Config, host string) (*tls.Config, error) {
 	return &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{cert}, ServerName: host, MinVersion: tls.VersionTLS12}, nil
 }
 
-// Version asks the gateway for its version: the smallest call there is.
-func (c *Client) Version(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+// Connect connects, so that a gateway that is not there is found out before anything is
+// asked of it. An error is of CauseUnreachable, but for an interruption.
+func (c *Client) Connect(ctx context.Context) error {
+	wait, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	r, err := c.api.Health(ctx, &pb.HealthRequest{})
-	if err != nil {
-		return "", c.callError(ctx, "ask for the version", err)
+	c.conn.Connect()
+	for state := c.conn.GetState(); state != connectivity.Ready; state = c.conn.GetState() {
+		if state == connectivity.TransientFailure {
+			// Only a call tells why: the smallest that there is.
+			_, err := c.api.Health(wait, &pb.HealthRequest{})
+			return c.callError(wait, "connect", err)
+		}
+		if !c.conn.WaitForStateChange(wait, state) {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return fail(CauseUnreachable, "", "the gateway at %s has not answered for %s", c.endpoint, connectTimeout)
+		}
 	}
-	return clean(r.GetVersion()), nil
+	return nil
 }

@@ -162,7 +162,7 @@ func TestCauses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close() //nolint:errcheck // it never connected
-	if _, err := c.Version(t.Context()); CauseOf(err) != CauseUnreachable {
+	if err := c.Connect(t.Context()); CauseOf(err) != CauseUnreachable {
 		t.Errorf("%s: %v", CauseOf(err), err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

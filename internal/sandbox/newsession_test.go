@@ -140,3 +140,22 @@ func TestRevokeAfterwards(t *testing.T) {
 		t.Errorf("%d calls: %v", f.made("RevokeSshSession"), err)
 	}
 }
+
+// TestRetire: what failed is tried once more at the end, and what worked is not.
+func TestRetire(t *testing.T) {
+	for fails, want := range map[int]struct {
+		calls int
+		ok    bool
+	}{0: {1, true}, 1: {2, true}, 2: {2, false}} {
+		f := &fake{answer: func(_ context.Context, n int, _ string, _ proto.Message) (proto.Message, error) {
+			if n < fails {
+				return nil, status.Error(codes.Internal, "the store is busy")
+			}
+			return &pb.RevokeSshSessionResponse{Revoked: true}, nil
+		}}
+		s := &Session{client: serve(t, f), sandbox: box(PhaseReady), token: secretToken}
+		if err := s.Retire(t.Context())(); (err == nil) != want.ok || f.made("RevokeSshSession") != want.calls {
+			t.Errorf("fails %d times: %d calls, %v", fails, f.made("RevokeSshSession"), err)
+		}
+	}
+}

@@ -28,7 +28,7 @@ func (s Session) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "a session to sandbox %q", s.sandbox.Name)
 }
 
-// NewSession asks for a session. It should be revoked when it is no longer used. A
+// NewSession asks for a session. It should be retired when its tunnels are open. A
 // sandbox that is coming up, as after a boot of its node, is waited for.
 func (c *Client) NewSession(ctx context.Context, s Sandbox) (*Session, error) {
 	wait, cancel := context.WithTimeout(ctx, notReadyTimeout)
@@ -146,4 +146,19 @@ func (s *Session) Revoke(ctx context.Context) error {
 	defer cancel()
 	_, err := s.client.api.RevokeSshSession(ctx, &pb.RevokeSshSessionRequest{Token: s.token})
 	return s.client.callError(ctx, fmt.Sprintf("revoke the session to sandbox %q", s.sandbox.Name), err)
+}
+
+// Retire revokes the session beside what follows: a gateway looks at the token when a
+// tunnel is opened, and not again, so the tunnels that are open stay, and a process that
+// is killed leaves no token that is worth something. The function that is returned waits
+// for it, and tries once more what failed.
+func (s *Session) Retire(ctx context.Context) (wait func() error) {
+	done := make(chan error, 1)
+	go func() { done <- s.Revoke(ctx) }()
+	return func() error {
+		if err := <-done; err != nil {
+			return s.Revoke(ctx)
+		}
+		return nil
+	}
 }

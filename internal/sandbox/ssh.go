@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -66,7 +67,8 @@ func (s *Session) handshake(ctx context.Context, timeout time.Duration) (*Shell,
 		return fail(err)
 	}
 	conn, channels, requests, err := ssh.NewClientConn(peer, s.sandbox.Name, &ssh.ClientConfig{
-		User: User, HostKeyCallback: s.checkHostKey, ClientVersion: "SSH-2.0-docker-openshell"})
+		Config: ssh.Config{KeyExchanges: s.keyExchanges()},
+		User:   User, HostKeyCallback: s.checkHostKey, ClientVersion: "SSH-2.0-docker-openshell"})
 	if err != nil {
 		return fail(err)
 	}
@@ -78,6 +80,16 @@ func (s *Session) handshake(ctx context.Context, timeout time.Duration) (*Shell,
 		stop: func() { cancel(); stop() }}
 	go sh.keepAlive(alive)
 	return sh, nil
+}
+
+// keyExchanges are those of the library. Where the tunnel itself is TLS, which has agreed
+// on a key that holds against quantum computers too, the quick one comes first.
+func (s *Session) keyExchanges() []string {
+	all := ssh.SupportedAlgorithms().KeyExchanges
+	if s.scheme == "https" {
+		all = append([]string{ssh.KeyExchangeCurve25519}, slices.DeleteFunc(all, func(k string) bool { return k == ssh.KeyExchangeCurve25519 })...)
+	}
+	return all
 }
 
 // heard is a tunnel that knows whether anything has come out of it.

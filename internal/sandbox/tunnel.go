@@ -126,17 +126,30 @@ func (s *Session) connect(ctx context.Context) (t *Tunnel, status int, err error
 	return &Tunnel{conn, reader}, status, conn.SetDeadline(time.Time{})
 }
 
+// dial connects to where the session leads, or takes the connection that was made early.
 func (s *Session) dial(ctx context.Context) (net.Conn, error) {
+	if s.host == s.client.host && s.port == s.client.port {
+		if conn := s.client.early.take(ctx); conn != nil {
+			return conn, nil
+		}
+	}
+	return s.client.dialTo(ctx, s.host, s.port)
+}
+
+func (c *Client) dial(ctx context.Context) (net.Conn, error) { return c.dialTo(ctx, c.host, c.port) }
+
+// dialTo opens a connection for a tunnel.
+func (c *Client) dialTo(ctx context.Context, host string, port int) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	addr := net.JoinHostPort(s.host, strconv.Itoa(s.port))
+	addr := net.JoinHostPort(host, strconv.Itoa(port))
 	var d interface {
 		DialContext(context.Context, string, string) (net.Conn, error)
 	} = &net.Dialer{}
-	if s.scheme == "https" {
+	if c.tls != nil {
 		// No protocol is offered: this is HTTP/1.1, as the openshell CLI speaks it.
-		cfg := s.client.tls.Clone()
-		cfg.ServerName = s.host
+		cfg := c.tls.Clone()
+		cfg.ServerName = host
 		d = &tls.Dialer{Config: cfg}
 	}
 	conn, err := d.DialContext(ctx, "tcp", addr)
