@@ -36,21 +36,6 @@ type shellOptions struct {
 // exitTimeout is what a command that ran too long exits with.
 const exitTimeout = 124
 
-// openShell opens an SSH connection into a sandbox, in a session that is good for nothing
-// else. The function that is returned ends it.
-func openShell(ctx context.Context, c *sandbox.Client, s sandbox.Sandbox) (*sandbox.Shell, func() error, error) {
-	session, err := c.NewSession(ctx, s)
-	if err != nil {
-		return nil, nil, err
-	}
-	shell, err := session.Shell(ctx)
-	if err != nil {
-		return nil, nil, errors.Join(err, session.Revoke(ctx))
-	}
-	retired := session.Retire(ctx)
-	return shell, func() error { return errors.Join(shell.Close(), retired()) }, nil
-}
-
 // runInSandbox runs a command and returns its exit code. While it runs, signals are
 // the command's and not ours.
 func (a *app) runInSandbox(cmdCtx context.Context, c *sandbox.Client, s sandbox.Sandbox, o shellOptions) (code int, err error) {
@@ -58,14 +43,14 @@ func (a *app) runInSandbox(cmdCtx context.Context, c *sandbox.Client, s sandbox.
 	defer cancel()
 	// Until the command runs an interruption is ours.
 	stop := context.AfterFunc(cmdCtx, cancel)
-	shell, end, err := openShell(ctx, c, s)
+	shell, err := c.Shell(ctx, s)
 	if err != nil {
 		return 0, err
 	}
+	defer func() { err = errors.Join(err, shell.Close()) }()
 	if !stop() {
-		return 0, errors.Join(ctx.Err(), end())
+		return 0, ctx.Err()
 	}
-	defer func() { err = errors.Join(err, end()) }()
 	run := sandbox.RunOptions{Args: o.args, Dir: o.dir, Env: o.env, Stdin: a.cli.In(), Stdout: a.cli.Out(), Stderr: a.cli.Err()}
 	if o.tty {
 		restore, err := a.raw(&run)

@@ -106,11 +106,11 @@ func (a *app) uploadAll(ctx context.Context, c *sandbox.Client, s sandbox.Sandbo
 	if len(uploads) == 0 {
 		return nil
 	}
-	shell, end, err := openShell(ctx, c, s)
+	shell, err := c.Shell(ctx, s)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, end()) }()
+	defer func() { err = errors.Join(err, shell.Close()) }()
 	for _, u := range uploads {
 		step := gateway.Event{Kind: gateway.StepStarted, Step: "upload", Text: fmt.Sprintf("Uploading %s to %s", u.local, u.dest)}
 		show.event(step)
@@ -218,11 +218,11 @@ func (a *app) download(ctx context.Context, l *link, name, source, dest string, 
 	if err != nil {
 		return err
 	}
-	shell, end, err := openShell(ctx, l.Client, s)
+	shell, err := l.Shell(ctx, s)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, end()) }()
+	defer func() { err = errors.Join(err, shell.Close()) }()
 	show := o.renderer(a.cli.Err())
 	defer show.close()
 	step := gateway.Event{Kind: gateway.StepStarted, Step: "download", Text: fmt.Sprintf("Downloading %s to %s", source, dest)}

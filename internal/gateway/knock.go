@@ -13,9 +13,14 @@ import (
 	"time"
 )
 
-// knockEvery paces the attempts on the published port. One costs little: while
-// nothing serves, it is refused or cut at once.
-const knockEvery = 40 * time.Millisecond
+// The attempts on the published port. One costs little: while nothing serves, it is
+// refused or cut at once. For some time after a boot, one may lead to a pod of the boot
+// before and hang: others are made beside it.
+const (
+	knockEvery   = 40 * time.Millisecond
+	knockAgain   = 200 * time.Millisecond // after the last one, while it hangs
+	knockTimeout = 2 * time.Second
+)
 
 // knock is the outcome of one attempt on the published port.
 type knock struct {
@@ -33,24 +38,34 @@ func (m *Manager) knock(ctx context.Context, r Record, latest chan knock) {
 	}
 	tick := time.NewTicker(knockEvery)
 	defer tick.Stop()
-	for {
-		if k := m.knockOnce(ctx, r); k.ok {
-			select {
-			case <-latest:
-			default:
-			}
-			latest <- k
+	ended := make(chan knock)
+	var last time.Time
+	for waiting := 0; ctx.Err() == nil || waiting > 0; {
+		if ctx.Err() == nil && (waiting == 0 || time.Since(last) >= knockAgain) {
+			waiting, last = waiting+1, time.Now()
+			go func() { ended <- m.knockOnce(ctx, r) }()
 		}
 		select {
-		case <-ctx.Done():
-			return
+		case k := <-ended:
+			waiting--
+			if k.ok {
+				select {
+				case <-latest:
+				default:
+				}
+				latest <- k
+			}
+			// The next one is due with the next tick.
+			if ctx.Err() == nil {
+				<-tick.C
+			}
 		case <-tick.C:
 		}
 	}
 }
 
 func (m *Manager) knockOnce(ctx context.Context, r Record) knock {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, knockTimeout)
 	defer cancel()
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", m.dialAddress(r))
 	if err != nil {

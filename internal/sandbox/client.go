@@ -46,8 +46,8 @@ type Config struct {
 	Endpoint string
 	// CA, Cert and Key are PEM; an http endpoint has none.
 	CA, Cert, Key []byte
-	// Tunnel says that a tunnel will be opened soon: the connection for it is made at
-	// once, beside the calls that come before it.
+	// Tunnel says that a tunnel will be opened soon: Connect then begins the connection
+	// for it, which is made beside the calls that come before it.
 	Tunnel bool
 }
 
@@ -60,6 +60,7 @@ type Client struct {
 	tls      *tls.Config // nil for http
 	conn     *grpc.ClientConn
 	api      pb.OpenShellClient
+	tunnel   bool
 	early    *earlyDial // nil without one
 }
 
@@ -99,9 +100,7 @@ func Open(cfg Config) (*Client, error) {
 		return nil, fail(CauseInvalid, "", "gateway endpoint %q: %w", cfg.Endpoint, err)
 	}
 	c.conn, c.api = conn, pb.NewOpenShellClient(conn)
-	if cfg.Tunnel {
-		c.early = dialEarly(c.dial)
-	}
+	c.tunnel = cfg.Tunnel
 	return c, nil
 }
 
@@ -174,6 +173,9 @@ func (c *Client) Connect(ctx context.Context) error {
 			}
 			return fail(CauseUnreachable, "", "the gateway at %s has not answered for %s", c.endpoint, connectTimeout)
 		}
+	}
+	if c.tunnel && c.early == nil {
+		c.early = dialEarly(c.dial)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	pb "github.com/docker-openshell/docker-openshell/internal/openshellpb"
@@ -155,10 +156,10 @@ func (s *Session) Revoke(ctx context.Context) error {
 func (s *Session) Retire(ctx context.Context) (wait func() error) {
 	done := make(chan error, 1)
 	go func() { done <- s.Revoke(ctx) }()
-	return func() error {
+	return sync.OnceValue(func() error {
 		if err := <-done; err != nil {
 			return s.Revoke(ctx)
 		}
 		return nil
-	}
+	})
 }

@@ -17,8 +17,7 @@ const User = "sandbox"
 
 // handshakeTimeouts bound the SSH handshake, attempt by attempt. The gateway grants a
 // tunnel before it has reached the sandbox, and tries that again with growing pauses:
-// after a boot of the node, another attempt finds what is there by then. There are no
-// more of them than a session may have tunnels at a time.
+// after a boot of the node, another attempt finds what is there by then.
 var handshakeTimeouts = []time.Duration{5 * time.Second, 15 * time.Second, 40 * time.Second}
 
 const (
@@ -32,14 +31,21 @@ type Shell struct {
 	client  *ssh.Client
 	sandbox Sandbox
 	stop    context.CancelFunc
+	// retired waits for the end of the session's token.
+	retired func() error
 	// silent says that the peer stopped answering.
 	silent atomic.Bool
 }
 
-// Shell opens a tunnel and an SSH connection through it. The connection ends with ctx.
-func (s *Session) Shell(ctx context.Context) (shell *Shell, err error) {
+// Shell opens an SSH connection into a sandbox, in a session of its own that is good for
+// nothing else. The connection ends with ctx.
+func (c *Client) Shell(ctx context.Context, s Sandbox) (shell *Shell, err error) {
 	for _, timeout := range handshakeTimeouts {
-		shell, err = s.handshake(ctx, timeout)
+		session, sessionErr := c.NewSession(ctx, s)
+		if sessionErr != nil {
+			return nil, sessionErr
+		}
+		shell, err = session.shell(ctx, timeout)
 		if slow, ok := errors.AsType[net.Error](err); !ok || !slow.Timeout() {
 			return shell, err
 		}
@@ -47,12 +53,23 @@ func (s *Session) Shell(ctx context.Context) (shell *Shell, err error) {
 	return nil, err
 }
 
-// handshake makes one attempt.
-func (s *Session) handshake(ctx context.Context, timeout time.Duration) (*Shell, error) {
+// shell makes one attempt, and uses the session up.
+func (s *Session) shell(ctx context.Context, timeout time.Duration) (*Shell, error) {
 	tunnel, err := s.Dial(ctx)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, s.Revoke(ctx))
 	}
+	// The handshake leaves time for it.
+	retired := s.Retire(ctx)
+	shell, err := s.handshake(ctx, tunnel, timeout)
+	if err != nil {
+		return nil, errors.Join(err, retired())
+	}
+	shell.retired = retired
+	return shell, nil
+}
+
+func (s *Session) handshake(ctx context.Context, tunnel *Tunnel, timeout time.Duration) (*Shell, error) {
 	stop := context.AfterFunc(ctx, func() { tunnel.Close() }) //nolint:errcheck // an early end
 	peer := &heard{Tunnel: tunnel}
 	fail := func(err error) (*Shell, error) {
@@ -128,13 +145,14 @@ func (s *Session) checkHostKey(_ string, _ net.Addr, key ssh.PublicKey) error {
 	return errors.New("the host key is not the one that the gateway names")
 }
 
-// Close ends the connection.
+// Close ends the connection, and tells if its session is not revoked.
 func (s *Shell) Close() error {
 	s.stop()
-	if err := s.client.Close(); err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.EOF) {
-		return err
+	err := s.client.Close()
+	if errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF) {
+		err = nil
 	}
-	return nil
+	return errors.Join(err, s.retired())
 }
 
 // keepAlive closes a connection whose peer does not answer any more.

@@ -12,12 +12,19 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 )
 
-// served by an SSH server that calls handle for each command.
+// sshGate is a gateway whose sandbox is an SSH server that calls handle for each command.
 func sshGate(t *testing.T, handle func(command string, channel ssh.Channel, requests <-chan *ssh.Request)) *Session {
+	t.Helper()
+	return gate(t, sshServer(t, handle))
+}
+
+// sshServer grants a tunnel and serves SSH in it.
+func sshServer(t *testing.T, handle func(command string, channel ssh.Channel, requests <-chan *ssh.Request)) func(int, *net.TCPConn) {
 	t.Helper()
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -29,7 +36,7 @@ func sshGate(t *testing.T, handle func(command string, channel ssh.Channel, requ
 	}
 	cfg := &ssh.ServerConfig{NoClientAuth: true}
 	cfg.AddHostKey(signer)
-	return gate(t, func(_ int, conn *net.TCPConn) {
+	return func(_ int, conn *net.TCPConn) {
 		header(conn)
 		io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
 		server, channels, global, err := ssh.NewServerConn(conn, cfg)
@@ -56,7 +63,7 @@ func sshGate(t *testing.T, handle func(command string, channel ssh.Channel, requ
 				}
 			}
 		}
-	})
+	}
 }
 
 func exitWith(channel ssh.Channel, code uint32) {
@@ -65,11 +72,18 @@ func exitWith(channel ssh.Channel, code uint32) {
 
 func open(t *testing.T, s *Session) *Shell {
 	t.Helper()
-	shell, err := s.Shell(t.Context())
+	shell, err := s.shell(t.Context(), time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { shell.Close() })
+	t.Cleanup(func() {
+		if err := shell.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+		if n := s.client.api.(*sessions).revoked.Load(); n != 1 {
+			t.Errorf("the session was revoked %d times", n)
+		}
+	})
 	return shell
 }
 
@@ -130,10 +144,43 @@ func TestShellRefused(t *testing.T) {
 		header(conn)
 		io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
 	})
-	_, err := s.Shell(t.Context())
-	e, ok := err.(*Error)
+	_, err := s.shell(t.Context(), time.Minute)
+	e, ok := errors.AsType[*Error](err)
 	if !ok || e.Cause != CauseRefused || !strings.Contains(e.Hint, "older SSH handshake secret") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestShellAgain: a sandbox that does not speak gets another attempt, in another session.
+func TestShellAgain(t *testing.T) {
+	usual := handshakeTimeouts
+	handshakeTimeouts = []time.Duration{50 * time.Millisecond, time.Minute}
+	t.Cleanup(func() { handshakeTimeouts = usual })
+	attempts := make(chan int, 3)
+	serve := sshServer(t, func(_ string, channel ssh.Channel, _ <-chan *ssh.Request) { exitWith(channel, 0) })
+	s := gate(t, func(n int, conn *net.TCPConn) {
+		attempts <- n
+		if n == 0 {
+			header(conn)
+			io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
+			io.Copy(io.Discard, conn)
+			return
+		}
+		serve(n, conn)
+	})
+	shell, err := s.client.Shell(t.Context(), s.sandbox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := shell.Run(t.Context(), RunOptions{Args: []string{"true"}}); err != nil {
+		t.Error(err)
+	}
+	if err := shell.Close(); err != nil {
+		t.Error(err)
+	}
+	made := s.client.api.(*sessions)
+	if len(attempts) != 2 || made.created.Load() != 2 || made.revoked.Load() != 2 {
+		t.Errorf("%d attempts, %d sessions, %d revoked", len(attempts), made.created.Load(), made.revoked.Load())
 	}
 }
 
@@ -145,7 +192,7 @@ func TestShellCanceled(t *testing.T) {
 		cancel()
 		io.Copy(io.Discard, conn)
 	})
-	if _, err := s.Shell(ctx); err != context.Canceled {
+	if _, err := s.shell(ctx, time.Minute); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 }

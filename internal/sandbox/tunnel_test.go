@@ -8,8 +8,13 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc"
+
+	pb "github.com/docker-openshell/docker-openshell/internal/openshellpb"
 )
 
 // gate is a gateway that is reached without TLS, and answers what a test wants.
@@ -32,8 +37,25 @@ func gate(t *testing.T, answer func(n int, conn *net.TCPConn)) *Session {
 			}()
 		}
 	}()
-	c := &Client{endpoint: "http://" + l.Addr().String(), scheme: "http", host: "127.0.0.1", port: l.Addr().(*net.TCPAddr).Port}
+	c := &Client{endpoint: "http://" + l.Addr().String(), scheme: "http", host: "127.0.0.1", port: l.Addr().(*net.TCPAddr).Port, api: &sessions{}}
 	return &Session{client: c, sandbox: Sandbox{ID: id, Name: "box"}, token: secretToken, scheme: "http", host: "127.0.0.1", port: c.port, path: "/connect/ssh"}
+}
+
+// sessions hands out sessions of gate's gateway, and counts.
+type sessions struct {
+	pb.OpenShellClient
+	created, revoked atomic.Int32
+}
+
+func (s *sessions) CreateSshSession(_ context.Context, r *pb.CreateSshSessionRequest, _ ...grpc.CallOption) (*pb.CreateSshSessionResponse, error) {
+	s.created.Add(1)
+	return &pb.CreateSshSessionResponse{SandboxId: r.GetSandboxId(), Token: secretToken, GatewayHost: "127.0.0.1", GatewayPort: 8080,
+		GatewayScheme: "http", ConnectPath: "/connect/ssh"}, nil
+}
+
+func (s *sessions) RevokeSshSession(context.Context, *pb.RevokeSshSessionRequest, ...grpc.CallOption) (*pb.RevokeSshSessionResponse, error) {
+	s.revoked.Add(1)
+	return &pb.RevokeSshSessionResponse{Revoked: true}, nil
 }
 
 // header reads a request up to its empty line.

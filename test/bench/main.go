@@ -20,29 +20,32 @@ import (
 type bench struct {
 	ctx   context.Context
 	pairs int
-	dir   string // DOCKER_CONFIG and XDG_CONFIG_HOME of its own
-	boxID string // the sandbox of the rows on sandboxes, once it is there
-	crowd bool   // the other sandboxes are there
+	// verbose prints each pair.
+	verbose bool
+	dir     string // DOCKER_CONFIG and XDG_CONFIG_HOME of its own
+	boxID   string // the sandbox of the rows on sandboxes, once it is there
+	crowd   bool   // the other sandboxes are there
 }
 
 func main() {
 	pairs := flag.Int("pairs", 5, "how often each of the two is measured")
 	only := flag.String("only", "", "measure only rows whose name holds this")
+	verbose := flag.Bool("v", false, "print each pair")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *pairs, *only); err != nil {
+	if err := run(ctx, *pairs, *only, *verbose); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, pairs int, only string) (err error) {
+func run(ctx context.Context, pairs int, only string, verbose bool) (err error) {
 	dir, err := os.MkdirTemp("", "openshell-bench-")
 	if err != nil {
 		return err
 	}
-	b := &bench{ctx: ctx, pairs: pairs, dir: dir}
+	b := &bench{ctx: ctx, pairs: pairs, verbose: verbose, dir: dir}
 	defer func() {
 		b.cleanUp()
 		if rmErr := os.RemoveAll(dir); err == nil {
@@ -94,6 +97,9 @@ func (b *bench) measure(r row) error {
 		x, err := r.other()
 		if err != nil {
 			return err
+		}
+		if b.verbose {
+			fmt.Fprintf(os.Stderr, "%s %d: %.3fs %.3fs\n", r.name, i, o.Seconds(), x.Seconds())
 		}
 		if i == 0 {
 			continue // to warm up

@@ -24,7 +24,7 @@ func (b *bench) sandboxRows() []row {
 	return []row{
 		{name: "exec", against: "ssh with a bare ProxyCommand to the same tunnel", budget: 1.5, pairs: 30,
 			ours: b.with(func() (time.Duration, error) {
-				return b.timed("openshell", "-g", gateway, "sandbox", "exec", "-n", box, "--no-tty", "--", "true")
+				return b.run([]string{"docker", "openshell", "-g", gateway, "sandbox", "exec", "-n", box, "--no-tty", "--", "true"})
 			}),
 			other: b.with(func() (time.Duration, error) { return b.ssh(b.bare("connect", b.boxID, b.token()), "true") })},
 		{name: "exec direct", against: "the same, without docker before the plugin", budget: 1.5, pairs: 30,

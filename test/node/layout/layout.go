@@ -53,9 +53,10 @@ const (
 	ContainerdSocket = ContainerdState + "/containerd.sock"
 	// CNIConfig holds the list of the pod network.
 	CNIConfig = Run + "/cni/net.d"
-	// CNIData holds the pods' addresses. It passes with the container, like
-	// the pods' network namespaces do.
-	CNIData = Run + "/cni/networks"
+	// CNIData holds the pods' addresses, where k3s has it. It stays over a restart of the
+	// container: addresses are counted on, so that a pod does not get the one at which
+	// the Service of the boot before still looks for another.
+	CNIData = "/var/lib/cni/networks"
 	// CNIPlugins is where Debian puts them.
 	CNIPlugins = "/usr/lib/cni"
 
