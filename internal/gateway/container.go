@@ -69,7 +69,7 @@ func containerOptions(r Record, image, version string, d daemonFacts) (client.Co
 		Healthcheck: &container.HealthConfig{
 			Test:        []string{"CMD", healthcheckPath},
 			Interval:    15 * time.Second,
-			Timeout:     10 * time.Second,
+			Timeout:     healthCheckTimeout,
 			StartPeriod: 10 * time.Minute,
 			Retries:     2,
 		},

@@ -2,14 +2,21 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/moby/moby/client"
+
+	"github.com/docker-openshell/docker-openshell/internal/k3sexec"
 )
 
+// healthCheckTimeout bounds one run of the container's health check.
+const healthCheckTimeout = 10 * time.Second
+
 // Status describes a gateway in any state. It asks the server itself where the
-// container is said to be healthy. It changes nothing but for a recreate or a restore
+// container is said to be healthy, and looks again where it is said not to be. It changes nothing but for a recreate or a restore
 // that was cut off, which it settles. An absent gateway is a status, not an error.
 func (m *Manager) Status(ctx context.Context, name string) (Status, error) {
 	if err := validateName(name); err != nil {
@@ -27,6 +34,9 @@ func (m *Manager) Status(ctx context.Context, name string) (Status, error) {
 		return Status{}, daemonError(err)
 	}
 	st.Daemon = info.Info.Name
+	if st.State == StateUnhealthy {
+		m.checkHealth(ctx, &st)
+	}
 	if st.State == StateHealthy || st.State == StateStarting {
 		m.askServer(ctx, &st, record)
 	}
@@ -80,7 +90,7 @@ func (m *Manager) describeContainer(st *Status, c *ObservedContainer) {
 	st.State, st.Origin = stateOf(c), string(c.Origin)
 	st.Container = &ContainerStatus{ID: c.ID, Name: c.Name, Status: string(c.Status), Health: string(c.Health),
 		HealthOutput: c.HealthOutput, Image: c.Image, ImageID: c.ImageID, Created: c.Created, StartedAt: c.StartedAt,
-		FinishedAt: c.FinishedAt, ExitCode: c.ExitCode, RestartCount: c.Restarts, RestartPolicy: c.Policy}
+		FinishedAt: c.FinishedAt, ExitCode: c.ExitCode, RestartCount: c.Restarts, RestartPolicy: c.Policy, healthTest: c.HealthTest}
 	start := "docker openshell gateway start " + st.Name
 	st.Problem, st.Hint = "", start
 	switch st.State {
@@ -113,6 +123,36 @@ func (m *Manager) describeContainer(st *Status, c *ObservedContainer) {
 		if c.ExitCode != 0 && c.ExitCode != 143 && c.ExitCode != 137 {
 			st.Problem = fmt.Sprintf("it exited with code %d", c.ExitCode)
 		}
+	}
+}
+
+// checkHealth runs the container's health check once more where the last one failed: the
+// daemon does so only every 15 seconds, and the gateway may work again since.
+func (m *Manager) checkHealth(ctx context.Context, st *Status) {
+	test := healthCommand(st.Container.healthTest)
+	if test == nil {
+		return
+	}
+	out, err := k3sexec.New(m.docker, st.Container.ID).Run(ctx, k3sexec.Command{Argv: test, Timeout: healthCheckTimeout})
+	var failed *k3sexec.ExitError
+	switch {
+	case err == nil:
+		st.State, st.Healthy, st.Problem, st.Hint = StateHealthy, true, "", ""
+	case errors.As(err, &failed) && len(out) > 0:
+		st.Problem = "the health check fails: " + firstLine(string(out))
+	}
+}
+
+// healthCommand is the command of a health check, which the daemon keeps with a word
+// before it that says how it is run.
+func healthCommand(test []string) []string {
+	switch {
+	case len(test) > 1 && test[0] == "CMD":
+		return test[1:]
+	case len(test) == 2 && test[0] == "CMD-SHELL":
+		return []string{"/bin/sh", "-c", test[1]}
+	default:
+		return nil
 	}
 }
 

@@ -63,6 +63,7 @@ type ObservedContainer struct {
 	Status       container.ContainerState
 	Health       container.HealthStatus // "" without a health check
 	HealthOutput string
+	HealthTest   []string // the health check, as the daemon keeps it
 	Image        string
 	ImageID      string
 	Created      time.Time
@@ -111,6 +112,9 @@ func observedContainer(name string, in container.InspectResponse) *ObservedConta
 				c.HealthOutput = strings.TrimSpace(h.Log[n-1].Output)
 			}
 		}
+	}
+	if in.Config.Healthcheck != nil {
+		c.HealthTest = in.Config.Healthcheck.Test
 	}
 	if in.HostConfig != nil {
 		c.Policy = string(in.HostConfig.RestartPolicy.Name)

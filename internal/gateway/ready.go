@@ -49,14 +49,16 @@ type waiter struct {
 	// mustRestart says that the server's pod is older than the Secrets that this
 	// wait has written.
 	mustRestart bool
-	badImage    time.Time // when an image could first not be pulled
-	crashes     int       // of the pod, when the wait began
-	crashesSet  bool
-	heard       bool // the API server has answered in this wait
-	restarted   bool // this wait restarted the container
-	problem     string
-	phase       string
-	stuckOn     string // what the node's log said when it was looked at last
+	// askSandboxes says that sandboxes may hold an older secret than this wait has written.
+	askSandboxes bool
+	badImage     time.Time // when an image could first not be pulled
+	crashes      int       // of the pod, when the wait began
+	crashesSet   bool
+	heard        bool // the API server has answered in this wait
+	restarted    bool // this wait restarted the container
+	problem      string
+	phase        string
+	stuckOn      string // what the node's log said when it was looked at last
 }
 
 // waitReady waits until the gateway is ready. It ends early where waiting cannot

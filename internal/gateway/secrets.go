@@ -129,13 +129,18 @@ func (w *waiter) reconcile(ctx context.Context) error {
 		all.restart = all.restart || j.restart
 		all.sandboxes = all.sandboxes || j.sandboxes
 	}
-	if len(all.create)+len(all.replace) > 0 {
+	changes := len(all.create)+len(all.replace) > 0
+	if changes {
 		if !w.apiReady {
 			return nil
 		}
-		again, err := w.apply(ctx, all)
-		if err != nil || again {
-			return err
+		if err := w.apply(ctx, all); err != nil {
+			w.problem, w.retry = err.Error(), true
+			return nil
+		}
+		if w.r.plan.Outcome != Created && w.r.plan.Outcome != Recreated {
+			w.mustRestart = w.mustRestart || all.restart
+			w.askSandboxes = w.askSandboxes || all.sandboxes
 		}
 	}
 	for _, n := range all.notices {
@@ -143,6 +148,14 @@ func (w *waiter) reconcile(ctx context.Context) error {
 	}
 	for _, n := range all.warnings {
 		w.r.warn(n)
+	}
+	if changes {
+		// What is in the cluster now is what counts, whoever put it there.
+		return w.readSecrets(ctx)
+	}
+	if w.askSandboxes {
+		w.askSandboxes = false
+		w.r.warnSandboxes(ctx, w.kube, w.secrets[secretHandshake].Data["secret"])
 	}
 	material, err := materialOf(w.secrets, w.r.plan.Target)
 	if err != nil {
@@ -152,41 +165,23 @@ func (w *waiter) reconcile(ctx context.Context) error {
 	return nil
 }
 
-// apply creates and replaces Secrets, and restarts a server that holds older ones.
-// It returns true when somebody else changed them meanwhile: then they were read
-// again, and are judged again with the next report.
-func (w *waiter) apply(ctx context.Context, j judgement) (again bool, err error) {
+// apply creates and replaces Secrets. Where somebody else has replaced one since it was
+// read, that is an error.
+func (w *waiter) apply(ctx context.Context, j judgement) error {
 	if len(j.create) > 0 {
 		docs := append([]manifest.Object{manifest.Namespace(namespace)}, j.create...)
 		if err := w.create(ctx, docs); err != nil {
-			return w.tryAgain(err)
+			return err
 		}
 	}
-	if len(j.replace) > 0 {
-		doc, err := manifest.List(j.replace...)
-		if err != nil {
-			return false, err
-		}
-		if err := w.kube.Replace(ctx, doc); err != nil {
-			return w.tryAgain(err)
-		}
+	if len(j.replace) == 0 {
+		return nil
 	}
-	// What is in the cluster now is what counts, whoever put it there.
-	list, found, err := w.kube.Get(ctx, secretsPath)
-	if found != k3sexec.Present {
-		return w.tryAgain(err)
+	doc, err := manifest.List(j.replace...)
+	if err != nil {
+		return err
 	}
-	if w.secrets, err = manifest.DecodeSecrets(list); err != nil {
-		return false, err
-	}
-	if w.r.plan.Outcome == Created || w.r.plan.Outcome == Recreated {
-		return false, nil
-	}
-	w.mustRestart = w.mustRestart || j.restart
-	if j.sandboxes {
-		w.r.warnSandboxes(ctx, w.kube, w.secrets[secretHandshake].Data["secret"])
-	}
-	return false, nil
+	return w.kube.Replace(ctx, doc)
 }
 
 // create creates what is not there. Objects that somebody else has created in the
@@ -200,16 +195,6 @@ func (w *waiter) create(ctx context.Context, docs []manifest.Object) error {
 		return err
 	}
 	return nil
-}
-
-// tryAgain keeps the wait going after a request that failed: the follower's next
-// report leads back here.
-func (w *waiter) tryAgain(err error) (bool, error) {
-	if err != nil {
-		w.problem = err.Error()
-	}
-	w.retry = true
-	return true, nil
 }
 
 // refreshServer makes a server that runs with older Secrets read them again. Whether

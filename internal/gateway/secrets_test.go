@@ -193,6 +193,29 @@ func TestReconcileWithAnUnknownOutcome(t *testing.T) {
 			t.Fatalf("afterwards: %v, reconciled %t", err, w.reconciled)
 		}
 	})
+	t.Run("what was replaced cannot be read again", func(t *testing.T) {
+		c := filled(t)
+		c.secrets[secretHandshake].Data["secret"] = []byte("short")
+		c.getErr = sick
+		w, events := newWaiter(t, c)
+		w.apiReady = true
+		if err := w.reconcile(t.Context()); err != nil || w.reconciled || !w.retry {
+			t.Fatalf("%v, reconciled %t, retry %t", err, w.reconciled, w.retry)
+		}
+		c.getErr = nil
+		if err := w.readSecrets(t.Context()); err != nil || !w.reconciled {
+			t.Fatalf("afterwards: %v, reconciled %t", err, w.reconciled)
+		}
+		said := 0
+		for _, e := range *events {
+			if strings.Contains(e.Text, "was replaced") {
+				said++
+			}
+		}
+		if said != 1 || !w.mustRestart || len(c.replacedVersions) != 1 {
+			t.Errorf("said %d times, restart %t, replaced %d times", said, w.mustRestart, len(c.replacedVersions))
+		}
+	})
 	t.Run("somebody else creates them first", func(t *testing.T) {
 		other := filled(t)
 		c := &cluster{secrets: map[string]manifest.Object{}}

@@ -75,6 +75,8 @@ type ContainerStatus struct {
 	ExitCode      int       `json:"exitCode"`
 	RestartCount  int       `json:"restartCount"`
 	RestartPolicy string    `json:"restartPolicy"`
+
+	healthTest []string
 }
 
 // VolumeStatus describes a gateway's volume.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
@@ -243,7 +244,11 @@ func (r *run) emit(e Event) { r.m.cfg.Events(e) }
 
 func (r *run) notice(text string) { r.emit(Event{Kind: Notice, Text: text}) }
 
+// warn says something once.
 func (r *run) warn(text string) {
+	if slices.Contains(r.warnings, text) {
+		return
+	}
 	r.warnings = append(r.warnings, text)
 	r.emit(Event{Kind: Warning, Text: text})
 }

@@ -60,6 +60,7 @@ func TestSecret(t *testing.T) {
 		}
 		g.fails(1, []string{handshake}, "gateway", "status", name)
 		g.must("gateway", "start", name)
+		g.must("gateway", "status", name) // also before the daemon's next health check
 		if len(g.secret(name, handshake, "secret")) != 64 {
 			t.Error("no new secret")
 		}
