@@ -95,7 +95,7 @@ func TestBootstrap(t *testing.T) {
 		b.works(t)
 	})
 	t.Run("volume only", func(t *testing.T) {
-		g.docker("rm", "-f", object(name))
+		g.docker("rm", "-f", "-v", object(name))
 		g.must(sb("create", "--no-keep", "--", "true")...)
 		kept(t)
 		b.works(t)
@@ -103,15 +103,15 @@ func TestBootstrap(t *testing.T) {
 	t.Run("W9: causes that a recreate does not cure", func(t *testing.T) {
 		g.must("gateway", "stop")
 		t.Run("port", func(t *testing.T) {
-			g.docker("rm", "-f", object(name))
+			g.docker("rm", "-f", "-v", object(name))
 			g.docker("run", "-d", "--name", "holder", "-p", "127.0.0.1:8080:1", "--entrypoint", "sleep", os.Getenv("OPENSHELL_CLUSTER_IMAGE"), "1000")
 			g.fails(1, []string{"port 8080"}, sb("create")...)
-			g.docker("rm", "-f", "holder")
+			g.docker("rm", "-f", "-v", "holder")
 			g.must("gateway", "start")
 			kept(t)
 		})
 		t.Run("image", func(t *testing.T) {
-			g.docker("rm", "-f", object(name))
+			g.docker("rm", "-f", "-v", object(name))
 			image := os.Getenv("OPENSHELL_CLUSTER_IMAGE")
 			g.docker("tag", image, "openshell/kept:1")
 			id := g.docker("image", "inspect", "-f", "{{.Id}}", image)

@@ -101,12 +101,12 @@ func TestFailedStart(t *testing.T) {
 	})
 	t.Run("W25: the port is taken by a container, which is named", func(t *testing.T) {
 		g.docker("run", "-d", "--name", "port-holder", "-p", "127.0.0.1:"+p+":80", "--entrypoint", "/bin/sleep", g.shellImage(), "600")
-		defer g.run("docker", "rm", "-f", "port-holder")
+		defer g.run("docker", "rm", "-f", "-v", "port-holder")
 		g.fails(1, []string{"port " + p + " on 127.0.0.1 is taken by container \"port-holder\"", "--port"}, "gateway", "start", name)
 		kept(t)
 		g.fails(1, []string{"taken by container \"port-holder\""}, "gateway", "start", name, "--recreate")
 		kept(t)
-		g.docker("rm", "-f", "port-holder")
+		g.docker("rm", "-f", "-v", "port-holder")
 		recovered(t, id)
 	})
 	t.Run("timeout", func(t *testing.T) {
@@ -178,7 +178,7 @@ func TestFailedStart(t *testing.T) {
 			if err := cmd.Wait(); err == nil {
 				t.Log("the command was done before it was killed")
 			}
-			g.run("docker", "rm", "-f", object(name))
+			g.run("docker", "rm", "-f", "-v", object(name))
 		}
 		recovered(t, "")
 	})

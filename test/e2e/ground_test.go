@@ -176,8 +176,8 @@ func (g *ground) gateway(name string) string {
 			out := g.run("docker", "logs", "--tail", "15", object(name))
 			g.t.Logf("log of %s:\n%s%s", name, out.stdout, out.stderr)
 		}
-		g.run("docker", "rm", "-f", object(name), "openshell-old-"+name)
-		g.run("docker", "volume", "rm", "-f", object(name))
+		g.run("docker", "rm", "-f", "-v", object(name), "openshell-old-"+name)
+		g.run("docker", "volume", "rm", "-f", "-v", object(name))
 		g.run("docker", "network", "rm", object(name))
 	})
 	return name

@@ -107,7 +107,7 @@ func TestLifecycle(t *testing.T) {
 		check(t)
 	})
 	t.Run("W6: container removed", func(t *testing.T) {
-		g.docker("rm", "-f", object(name))
+		g.docker("rm", "-f", "-v", object(name))
 		// A command that was killed has left a helper.
 		g.docker("create", "--label", "io.github.docker-openshell.helper=back "+object(name), "-v", object(name)+":/state", g.shellImage(), "never-started")
 		// The recorded port and images come back without flags or environment.

@@ -43,7 +43,7 @@ func TestNames(t *testing.T) {
 		if g.inspect(name, "{{.Id}}") != id {
 			t.Error("the container is another")
 		}
-		g.docker("rm", "-f", object(name))
+		g.docker("rm", "-f", "-v", object(name))
 
 		g.docker("volume", "create", object(name))
 		for _, command := range [][]string{{"start"}, {"start", "--recreate"}, {"destroy", "--force"}} {

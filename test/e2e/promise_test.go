@@ -63,7 +63,7 @@ func TestPromises(t *testing.T) {
 		same(t)
 	})
 	t.Run("only the volume is left: it is resumed, as it was", func(t *testing.T) {
-		g.docker("rm", "-f", object(name))
+		g.docker("rm", "-f", "-v", object(name))
 		start(t, "resumed")
 		if got := g.inspect(name, `{{(index .HostConfig.PortBindings "30051/tcp" 0).HostPort}}`); got != p {
 			t.Errorf("port %s", got)

@@ -32,7 +32,7 @@ func TestSandboxSurvives(t *testing.T) {
 		b.works(t)
 	})
 	t.Run("the container is removed", func(t *testing.T) {
-		g.docker("rm", "-f", object(name))
+		g.docker("rm", "-f", "-v", object(name))
 		g.must("gateway", "start", name)
 		b.works(t)
 	})
@@ -274,7 +274,7 @@ func TestSandboxCommands(t *testing.T) {
 		if res := g.must("-g", name, "image", "push", "openshell/test-pushed:1"); res.stdout != "docker.io/openshell/test-pushed:1\n" {
 			t.Errorf("pushed: %q", res.stdout)
 		}
-		g.docker("rm", "-f", object(name))
+		g.docker("rm", "-f", "-v", object(name))
 		g.must("gateway", "start", name)
 		pinned := g.docker("exec", object(name), "ctr", "-n", "k8s.io", "images", "ls", "name==docker.io/openshell/test-pushed:1")
 		if !strings.Contains(pinned, "pinned") {

@@ -66,7 +66,7 @@ func TestRunningIsLeftAlone(t *testing.T) {
 		}
 	})
 	t.Run("W28: destroy keeps the image", func(t *testing.T) {
-		g.docker("rm", "-f", "e2e-guest")
+		g.docker("rm", "-f", "-v", "e2e-guest")
 		g.must("gateway", "destroy", "--force", name)
 		g.docker("image", "inspect", os.Getenv("OPENSHELL_CLUSTER_IMAGE"))
 	})
@@ -75,7 +75,7 @@ func TestRunningIsLeftAlone(t *testing.T) {
 // guest runs somebody else's container.
 func (g *ground) guest() string {
 	g.t.Helper()
-	g.t.Cleanup(func() { g.run("docker", "rm", "-f", "e2e-guest") })
+	g.t.Cleanup(func() { g.run("docker", "rm", "-f", "-v", "e2e-guest") })
 	g.docker("run", "-d", "--name", "e2e-guest", "--entrypoint", "/bin/sleep", g.shellImage(), "600")
 	return "e2e-guest"
 }
