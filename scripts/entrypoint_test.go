@@ -149,6 +149,11 @@ func TestRefused(t *testing.T) {
 			b.dir(data + "openshell")
 			b.stub("cat", `echo "cat: Read-only file system" >&2; exit 1`)
 		}, 1, "is read-only: attempt to write a readonly database\n"},
+		{"state is half moved", func(b *box) { pend(b, "moving one", "one") }, 1, cutOff},
+		{"state of another container", func(b *box) { pend(b, "aside one", "two") }, 1, cutOff},
+		{"state set aside for none", func(b *box) { pend(b, "aside one", "") }, 1, cutOff},
+		{"a restore", func(b *box) { pend(b, "entering two one", "two") }, 1, cutOff},
+		{"unreadable", func(b *box) { pend(b, "", "") }, 1, cutOff},
 		{"not writable otherwise", func(b *box) { b.file(data+"openshell", "a file\n") }, 1, "cannot be written: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -165,6 +170,25 @@ func TestRefused(t *testing.T) {
 			})
 		})
 	}
+}
+
+const cutOff = "openshell: error: a recreate or a restore was cut off: run 'docker openshell gateway start'\n"
+
+// pend leaves the journal of a recreate, in a container that was made by one.
+func pend(b *box, journal, recreate string) {
+	b.file(data+".openshell/pending", journal+"\n")
+	b.env["OPENSHELL_RECREATE"] = recreate
+}
+
+// TestBootOfARecreate: the container that a recreate has made is the one that may boot.
+func TestBootOfARecreate(t *testing.T) {
+	eachShell(t, func(b *box) {
+		nodeBox(b)
+		pend(b, "aside one", "one")
+		if r := boot(b); r.stdout+r.stderr != "" {
+			b.t.Errorf("said %q %q", r.stdout, r.stderr)
+		}
+	})
 }
 
 // TestHostGateway: only an IP address may reach the chart.

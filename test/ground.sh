@@ -13,8 +13,8 @@ say() { printf 'ground: %s\n' "$*" >&2; }
 # tools installs what is missing, where it may.
 tools() {
 	missing=''
-	for pair in shellcheck:shellcheck busybox:busybox dash:dash ip:iproute2 protoc:protobuf-compiler ssh:openssh-client nsenter:util-linux git:git; do
-		command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
+	for pair in shellcheck:shellcheck busybox:busybox dash:dash ip:iproute2 protoc:protobuf-compiler ssh:openssh-client nsenter:util-linux mkfs.ext4:e2fsprogs losetup:mount git:git; do
+		PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 	done
 	[ -n "$missing" ] || return 0
 	if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then

@@ -132,6 +132,29 @@ func TestBootstrap(t *testing.T) {
 			kept(t)
 		})
 	})
+	t.Run("W9: the disk is full", func(t *testing.T) {
+		const name = "small"
+		g.smallVolume(name, "600M")
+		g.gateway(name)
+		// The filesystem's own directory keeps the Engine from filling the volume with what
+		// the image has at its place.
+		g.docker("run", "--rm", "-v", object(name)+":/v", "--entrypoint", "rmdir", os.Getenv("OPENSHELL_CLUSTER_IMAGE"), "/v/lost+found")
+		g.must("gateway", "start", name, "--port", port())
+		b := g.box(name, "box")
+		g.must("gateway", "stop", name)
+		inVolume := func(script string) {
+			g.docker("run", "--rm", "-v", object(name)+":/v", "--entrypoint", "sh", os.Getenv("OPENSHELL_CLUSTER_IMAGE"), "-c", script)
+		}
+		inVolume("dd if=/dev/zero of=/v/filler bs=64k 2>/dev/null; dd if=/dev/zero of=/v/rest bs=1 2>/dev/null; true")
+		g.fails(1, []string{"no space left on device"}, "-g", name, "sandbox", "create")
+		inVolume("rm /v/filler /v/rest")
+		if g.must("gateway", "snapshot", "ls", "-q", name).stdout != "" {
+			t.Error("the gateway was rebuilt")
+		}
+		g.must("gateway", "start", name)
+		b.works(t)
+		g.must("gateway", "destroy", "--force", name)
+	})
 	b.works(t)
 	t.Run("broken", func(t *testing.T) {
 		g.must("gateway", "stop")
@@ -147,4 +170,23 @@ func TestBootstrap(t *testing.T) {
 		}
 		eventually(t, time.Minute, "the new gateway is healthy", func() bool { return g.openshell("status").code == 0 })
 	})
+}
+
+// smallVolume makes a gateway's volume on a disk of its own.
+func (g *ground) smallVolume(name, size string) {
+	g.t.Helper()
+	disk := filepath.Join(g.t.TempDir(), "disk.img")
+	for _, argv := range [][]string{{"truncate", "-s", size, disk}, {"mkfs.ext4", "-q", "-m", "0", disk}} {
+		if res := g.run(argv...); res.code != 0 {
+			g.t.Fatalf("%q: %s", argv, res.stderr)
+		}
+	}
+	res := g.run("losetup", "--find", "--show", disk)
+	if res.code != 0 {
+		g.t.Fatalf("losetup: %s", res.stderr)
+	}
+	device := strings.TrimSpace(res.stdout)
+	g.t.Cleanup(func() { g.run("losetup", "--detach", device) })
+	g.docker("volume", "create", "--opt", "type=ext4", "--opt", "device="+device,
+		"--label", "io.github.docker-openshell.gateway="+name, object(name))
 }

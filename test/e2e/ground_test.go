@@ -177,7 +177,9 @@ func (g *ground) gateway(name string) string {
 			g.t.Logf("log of %s:\n%s%s", name, out.stdout, out.stderr)
 		}
 		g.run("docker", "rm", "-f", "-v", object(name), "openshell-old-"+name)
-		g.run("docker", "volume", "rm", "-f", "-v", object(name))
+		if res := g.run("docker", "volume", "rm", "-f", object(name)); res.code != 0 {
+			g.t.Errorf("the volume of %s stays behind: %s", name, res.stderr)
+		}
 		g.run("docker", "network", "rm", object(name))
 	})
 	return name

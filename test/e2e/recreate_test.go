@@ -18,8 +18,14 @@ import (
 // false if the recreate ended before that.
 func (g *ground) cutOff(name, step string, sig syscall.Signal) bool {
 	g.t.Helper()
+	return g.signalAt(step, sig, "gateway", "start", "--recreate", "--progress", "json", name)
+}
+
+// signalAt does the same with any command that tells its progress as JSON.
+func (g *ground) signalAt(step string, sig syscall.Signal, args ...string) bool {
+	g.t.Helper()
 	// The plugin itself, so that the signal meets what does the work.
-	cmd := g.command(g.t.Context(), filepath.Join(repository(g.t), "bin", "docker-openshell"), "gateway", "start", "--recreate", "--progress", "json", name)
+	cmd := g.command(g.t.Context(), append([]string{filepath.Join(repository(g.t), "bin", "docker-openshell")}, args...)...)
 	events, err := cmd.StderrPipe()
 	if err != nil {
 		g.t.Fatal(err)
@@ -247,6 +253,32 @@ func TestSnapshots(t *testing.T) {
 	b.works(t)
 	if err := json.Unmarshal([]byte(list()), &row); err != nil || row.ID == old || len(row.Sandboxes) != 0 {
 		t.Fatalf("the state before is no snapshot: %v: %+v", err, row)
+	}
+	// A restore that is killed leaves one of the two states, and the other as the snapshot.
+	for _, step := range []string{"stop-container", "remove-container", "swap-state", "create-container", "wait-ready"} {
+		if !g.signalAt(step, syscall.SIGKILL, "gateway", "restore", "--progress", "json", name, row.ID) {
+			t.Fatalf("killed at %s: there was no such step", step)
+		}
+		g.must("gateway", "start", name)
+		boxes := g.must("-g", name, "sandbox", "ls", "-q").stdout
+		old := row.ID
+		err := json.Unmarshal([]byte(list()), &row) // fails unless there is exactly one
+		if held := append(strings.Fields(boxes), row.Sandboxes...); err != nil || len(held) != 1 || held[0] != "box" {
+			t.Fatalf("killed at %s: sandboxes %q, snapshot %+v: %v", step, boxes, row, err)
+		}
+		if (row.ID == old) != (boxes == "box\n") {
+			t.Errorf("killed at %s: snapshot %s was %s, with sandboxes %q in the gateway", step, row.ID, old, boxes)
+		}
+		if boxes == "" {
+			g.must("gateway", "restore", name, row.ID)
+			if err := json.Unmarshal([]byte(list()), &row); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.works(t)
+		if left := g.leftovers(name); left != row.ID {
+			t.Errorf("killed at %s: left %q beside the snapshot %s", step, left, row.ID)
+		}
 	}
 	g.fails(1, []string{"no terminal to ask on"}, "-g", name, "gateway", "snapshot", "rm", row.ID)
 	plan := g.fails(1, []string{"no terminal to ask on", "snapshot " + row.ID, "with sandbox box", "Docker context"}, "gateway", "destroy", name)
