@@ -208,4 +208,12 @@ if kubelet_runs; then fail 'kubelet runs in spite of a wrong password'; fi
 kubectl delete secret -n kube-system nodetest.node-password.k3s >/dev/null
 await 30 'kubelet' kubelet_runs
 await 60 'an answer after the password was forgotten' answers
+
+# A datastore that cannot be opened is tried again and again, and a stop is heard.
+halt
+docker run --rm -v "$name:/v" --entrypoint sh "$image" -c 'for f in /v/server/db/*.db*; do echo damaged >"$f"; done'
+docker start "$name" >/dev/null
+damaged() { docker logs --since 30s "$name" 2>&1 | grep -q 'file is not a database'; }
+await 30 'the failure to open the datastore' damaged
+halt
 printf 'ok\n'

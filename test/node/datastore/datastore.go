@@ -45,8 +45,9 @@ type Store struct {
 }
 
 // Start opens or makes the database file and serves it on the socket, both
-// given by absolute paths.
-func Start(database, socket string) (*Store, error) {
+// given by absolute paths. A file that cannot be opened is tried for minutes, or
+// until opening ends.
+func Start(opening context.Context, database, socket string) (*Store, error) {
 	if err := os.MkdirAll(filepath.Dir(database), 0o700); err != nil {
 		return nil, err
 	}
@@ -54,6 +55,7 @@ func Start(database, socket string) (*Store, error) {
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, os.Stderr))
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Store{cancel: cancel, wait: &sync.WaitGroup{}}
+	defer context.AfterFunc(opening, cancel)()
 	if err := s.start(ctx, database, socket); err != nil {
 		cancel()
 		return nil, fmt.Errorf("open the datastore %s: %w", database, err)

@@ -38,7 +38,7 @@ func (s *server) boot(ctx context.Context) error {
 	var err error
 	debug.SetGCPercent(collectorPercent)
 	logrus.Infof("Starting k3s %s", Version())
-	if s.store, err = datastore.Start(layout.Database, layout.DatastoreSocket); err != nil {
+	if s.store, err = datastore.Start(ctx, layout.Database, layout.DatastoreSocket); err != nil {
 		return err
 	}
 	if err := s.start("kube-apiserver", layout.Executable, os.Stderr); err != nil {
