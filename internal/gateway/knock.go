@@ -17,8 +17,8 @@ import (
 // refused or cut at once. For some time after a boot, one may lead to a pod of the boot
 // before and hang: others are made beside it.
 const (
-	knockEvery   = 40 * time.Millisecond
-	knockAgain   = 200 * time.Millisecond // after the last one, while it hangs
+	knockEvery   = 25 * time.Millisecond
+	knockAgain   = 75 * time.Millisecond // after the last one, while it hangs
 	knockTimeout = 2 * time.Second
 )
 

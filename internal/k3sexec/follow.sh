@@ -24,7 +24,11 @@ nap() { sleep "$1" 2>/dev/null || sleep 1; }
 
 raw() { kubectl --kubeconfig "$1" --request-timeout "$2" get --raw "$3" 2>&1; }
 
-until listening; do nap 0.1; done
+booting=false
+until listening; do
+	booting=true
+	nap 0.1
+done
 
 until out=$(raw "$1" 10s "$2"); do
 	printf '@problem\n%s\n' "$out"
@@ -32,9 +36,19 @@ until out=$(raw "$1" 10s "$2"); do
 done
 printf '@list\n%s\n' "$out"
 
+# Where there is nothing yet, it is made as soon as the API is ready. Where all is there,
+# nobody waits for that, and a boot takes some seconds more.
+pause=0.2
+case $out in
+*'"items":[]'*) ;;
+*) if "$booting"; then
+	pause=1.5
+	nap "$pause"
+fi ;;
+esac
 until out=$(raw "$1" 10s /readyz); do
 	printf '@problem\n%s\n' "$out"
-	nap 0.2
+	nap "$pause"
 done
 printf '@ready\n'
 

@@ -32,7 +32,7 @@ func (b *bench) rows() []row {
 			ours:  func() (time.Duration, error) { return b.timed("openshell", "--help") },
 			other: func() (time.Duration, error) { return b.timed("smallest", "--help") }},
 		{name: "binary MB", against: "stripped", budget: 25, figure: b.binary},
-		{name: "resume", against: "docker start until the port serves", budget: 1.05, ours: b.resume, other: b.bareStart},
+		{name: "resume", against: "docker start until the port serves", budget: 1.05, pairs: 15, ours: b.resume, other: b.bareStart},
 		{name: "execs", against: "in the container, in one resume", budget: 3, figure: b.execs},
 		{name: "running", against: "a plugin that pings and inspects the container", budget: 1.5, pairs: 30,
 			ours:  b.running,
