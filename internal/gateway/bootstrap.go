@@ -8,8 +8,8 @@ import (
 
 // curable are the causes of a failed resume that building the gateway from scratch
 // cures: its state is broken. All others lie outside of the state (the daemon, the
-// port, an image, the network, the disk), or are the user's own (an interruption), or
-// may still resolve themselves (a timeout): for those nothing is rebuilt.
+// port, an image, the network, the disk), or are the user's own (an interruption, a
+// stop), or may still resolve themselves (a timeout): for those nothing is rebuilt.
 var curable = map[Cause]bool{
 	CauseBroken: true,
 	CauseCrash:  true,

@@ -15,7 +15,7 @@ func TestCurable(t *testing.T) {
 	for cause, want := range map[Cause]bool{
 		CauseBroken: true, CauseCrash: true,
 		CauseUnknown: false, CauseInvalid: false, CauseForeign: false, CauseDaemon: false, CausePort: false, CauseImage: false,
-		CauseNetwork: false, CauseDisk: false, CauseTimeout: false, CauseAbsent: false, CauseLocked: false, CauseCanceled: false, CauseUnhealthy: false,
+		CauseNetwork: false, CauseDisk: false, CauseTimeout: false, CauseAbsent: false, CauseStopped: false, CauseLocked: false, CauseCanceled: false, CauseUnhealthy: false,
 	} {
 		if curable[cause] != want {
 			t.Errorf("%q: %t", cause, !want)

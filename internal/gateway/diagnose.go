@@ -149,16 +149,29 @@ func lastLines(lines []string, n int) []string {
 	return lines
 }
 
-// lookEvery is how often the log of a node is looked at whose API server has not
-// answered yet.
+// lookEvery is how often a node is looked at from outside while it is waited for.
 const lookEvery = 10 * time.Second
+
+// look finds what no report tells of: a container that is paused, whose connections stay
+// open, and a node that cannot come up.
+func (w *waiter) look(ctx context.Context) error {
+	in, err := w.r.m.docker.ContainerInspect(ctx, w.r.container, client.ContainerInspectOptions{})
+	switch {
+	case cerrdefs.IsNotFound(err):
+		return nil // its connections end
+	case err != nil:
+		return daemonError(err)
+	case in.Container.State.Status == container.StatePaused:
+		return errPaused
+	case w.heard:
+		return nil
+	}
+	return w.stuck(ctx)
+}
 
 // stuck ends the wait for a node that says why it cannot come up, and goes on trying. It
 // counts only if it is still said when the log is looked at again.
 func (w *waiter) stuck(ctx context.Context) error {
-	if w.heard {
-		return nil
-	}
 	since := fmt.Sprint(w.r.m.cfg.Now().Add(-lookEvery).Unix())
 	lines := w.r.m.logLines(ctx, w.r.container, client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Since: since, Tail: "200"})
 	s, ok := recognise(lines)

@@ -19,6 +19,7 @@ const (
 	CauseNetwork   Cause = "network"   // no network could be made
 	CauseDisk      Cause = "disk"      // no space left, or read-only
 	CauseCrash     Cause = "crash"     // the container exits again and again
+	CauseStopped   Cause = "stopped"   // somebody else stopped, paused or removed the container
 	CauseBroken    Cause = "broken"    // the state on the volume is damaged
 	CauseTimeout   Cause = "timeout"   // not ready in time
 	CauseAbsent    Cause = "absent"    // there is no such gateway

@@ -143,7 +143,7 @@ func (w *waiter) wait(ctx context.Context) error {
 				return err
 			}
 		case <-look.C:
-			if err := w.stuck(ctx); err != nil {
+			if err := w.look(ctx); err != nil {
 				return err
 			}
 		case <-silent.C:
@@ -276,7 +276,7 @@ func (w *waiter) lostContainer(ctx context.Context, cause error) error {
 		in, err := w.r.m.docker.ContainerInspect(ctx, w.r.container, client.ContainerInspectOptions{})
 		switch {
 		case cerrdefs.IsNotFound(err):
-			return &Error{Cause: CauseCrash, Err: errors.New("the container was removed while it started"),
+			return &Error{Cause: CauseStopped, Err: errors.New("the container was removed while it started"),
 				Hint: "the volume is kept; run the same command again"}
 		case err != nil:
 			return daemonError(err)
@@ -294,10 +294,13 @@ func (w *waiter) lostContainer(ctx context.Context, cause error) error {
 				return err
 			}
 			continue
+		case stoppedByHand(in.Container):
+			return &Error{Cause: CauseStopped, Err: fmt.Errorf("the container was stopped while it started (exit code %d)", state.ExitCode),
+				Hint: "container and volume are kept; run the same command again"}
 		case state.Status == container.StateExited || state.Status == container.StateDead:
 			return w.r.m.crashed(ctx, w.r.name, in.Container, false)
 		case state.Status == container.StatePaused:
-			return &Error{Cause: CauseCrash, Err: errors.New("the container was paused while it started"), Hint: "run the same command again"}
+			return errPaused
 		}
 		w.apiReady, w.reconciled, w.pod = false, false, nil
 		if err := pause(ctx, reconnect); err != nil {
@@ -308,6 +311,16 @@ func (w *waiter) lostContainer(ctx context.Context, cause error) error {
 			return nil
 		}
 	}
+}
+
+// errPaused is for a container that nothing can be heard of until it goes on.
+var errPaused = &Error{Cause: CauseStopped, Err: errors.New("the container was paused while it started"), Hint: "run the same command again"}
+
+// stoppedByHand says that a container ended because the daemon was told to end it: one
+// that ends otherwise is restarted, or could not be.
+func stoppedByHand(in container.InspectResponse) bool {
+	policy := in.HostConfig.RestartPolicy
+	return in.State.Status == container.StateExited && in.State.Error == "" && (policy.IsUnlessStopped() || policy.IsAlways())
 }
 
 // restartSilent restarts, once, a container that was found running and whose API

@@ -137,7 +137,7 @@ func TestRecreateCutOff(t *testing.T) {
 			g.must("status", name)
 			// The node's own health check may not have run by then: either is whole.
 			boxes := g.must("-g", name, "sandbox", "ls", "-q").stdout
-			if now := digest(g.secret(name, "openshell-ssh-handshake", "secret")); (now == before) != (step == "settle" && boxes == "box\n") && now == before {
+			if now := digest(g.secret(name, "openshell-ssh-handshake", "secret")); now == before && !(step == "settle" && boxes == "box\n") {
 				t.Errorf("neither the old gateway nor a new one: sandboxes %q", boxes)
 			}
 			if left := g.leftovers(name); left != "" {
@@ -187,6 +187,12 @@ func (g *ground) holdPort(t *testing.T) string {
 // interruptAt runs a command and interrupts it when it says something.
 func (g *ground) interruptAt(argv []string, text string) result {
 	g.t.Helper()
+	return g.when(argv, text, func(p *os.Process) error { return p.Signal(os.Interrupt) })
+}
+
+// when runs a command and does something, once, when it says something.
+func (g *ground) when(argv []string, text string, do func(*os.Process) error) result {
+	g.t.Helper()
 	cmd := g.command(g.t.Context(), argv...)
 	out, err := cmd.StderrPipe()
 	if err != nil {
@@ -197,12 +203,12 @@ func (g *ground) interruptAt(argv []string, text string) result {
 	}
 	var said strings.Builder
 	lines := bufio.NewScanner(out)
-	sent := false
+	done := false
 	for lines.Scan() {
 		said.WriteString(lines.Text() + "\n")
-		if !sent && strings.Contains(lines.Text(), text) {
-			sent = true
-			if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		if !done && strings.Contains(lines.Text(), text) {
+			done = true
+			if err := do(cmd.Process); err != nil {
 				g.t.Fatal(err)
 			}
 		}
