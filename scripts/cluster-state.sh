@@ -3,7 +3,8 @@
 # short-lived container that has the volume at OPENSHELL_STATE, while no node uses it.
 #
 #	cluster-state.sh aside ID   set the state aside as snapshot ID, and put what the
-#	                            image ships in its place, as for a new volume
+#	                            image ships in its place, as for a new volume; only
+#	                            the credentials for registries stay
 #	cluster-state.sh back       undo a set-aside that was not settled
 #	cluster-state.sh settle     end a set-aside; the snapshot is kept
 #	cluster-state.sh drop       end a set-aside, and free the snapshot
@@ -109,6 +110,12 @@ aside() {
 	each "$state" move_to "$snapshots/$1/state"
 	note aside "$1"
 	if [ -d "$shipped" ]; then cp -a "$shipped/." "$state/"; fi
+	# The credentials for registries are the user's, and the new gateway pulls with them.
+	credentials=$snapshots/$1/state/openshell/registries.yaml
+	if [ -e "$credentials" ]; then
+		mkdir -p "$state/openshell"
+		cp -p "$credentials" "$state/openshell/"
+	fi
 	settle_disk
 }
 

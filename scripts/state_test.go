@@ -67,14 +67,22 @@ func (b *box) state(want int, args ...string) result {
 	return r
 }
 
-// TestStateAside: set aside, the volume is as new; back, it is as it was.
+// TestStateAside: set aside, the volume is as new but for the registries' credentials;
+// back, it is as it was.
 func TestStateAside(t *testing.T) {
 	eachShell(t, func(b *box) {
 		volumeBox(b)
+		b.file("state/openshell/registries.yaml", "token\n")
+		if err := os.Chmod(b.path("state/openshell/registries.yaml"), 0o600); err != nil {
+			b.t.Fatal(err)
+		}
 		before := tree(b, "state")
 		b.state(0, "aside", "one")
-		if diff := cmp.Diff(map[string]string{"agent/images/node.tar": "new image\n"}, tree(b, "state")); diff != "" {
+		if diff := cmp.Diff(map[string]string{"agent/images/node.tar": "new image\n", "openshell/registries.yaml": "token\n"}, tree(b, "state")); diff != "" {
 			b.t.Error(diff)
+		}
+		if info, err := os.Stat(b.path("state/openshell/registries.yaml")); err != nil || info.Mode().Perm() != 0o600 {
+			b.t.Errorf("credentials: %v, %v", info, err)
 		}
 		if diff := cmp.Diff(before, tree(b, "state/.openshell/snapshots/one/state")); diff != "" {
 			b.t.Error(diff)

@@ -38,6 +38,7 @@ func TestLifecycle(t *testing.T) {
 		t.Fatalf("the database does not keep a mark: %+v", before)
 	}
 	id := g.inspect(name, "{{.Id}}")
+	const token = "registry-token-of-this-user"
 
 	check := func(t *testing.T) {
 		t.Helper()
@@ -138,7 +139,9 @@ func TestLifecycle(t *testing.T) {
 	})
 	t.Run("W5: another port", func(t *testing.T) {
 		next := port()
+		g.env = []string{"OPENSHELL_REGISTRY_TOKEN=" + token}
 		res := g.must("gateway", "start", name, "--port", next, "--progress", "plain")
+		g.env = nil
 		if !strings.Contains(res.stdout, "rebuilt") || !strings.Contains(res.stdout, ":"+next) {
 			t.Errorf("said %q", res.stdout)
 		}
@@ -149,6 +152,9 @@ func TestLifecycle(t *testing.T) {
 		after := g.state(name)
 		if after.Secret == before.Secret || after.Mark != "" || after.CA == before.CA {
 			t.Errorf("the old state is still there: %+v", after)
+		}
+		if !strings.Contains(g.copied(name, "/var/lib/rancher/k3s/openshell/registries.yaml"), token) {
+			t.Error("the credentials for registries are lost")
 		}
 		g.must("status", "-g", name)
 	})
