@@ -51,12 +51,14 @@ func (r *run) attachNetwork(ctx context.Context) error {
 	if err := r.ensureNetwork(ctx); err != nil {
 		return err
 	}
-	// The container still holds the ID of the old network under the same name.
-	_, err := r.m.docker.NetworkDisconnect(ctx, objectName(r.name), client.NetworkDisconnectOptions{Container: r.container, Force: true})
-	if err != nil && !cerrdefs.IsNotFound(err) {
-		return daemonError(fmt.Errorf("disconnect the lost network: %w", err))
+	if r.o.Container.NetworkID != "" {
+		// The container still holds the ID of the old network under the same name.
+		_, err := r.m.docker.NetworkDisconnect(ctx, objectName(r.name), client.NetworkDisconnectOptions{Container: r.container, Force: true})
+		if err != nil && !cerrdefs.IsNotFound(err) {
+			return daemonError(fmt.Errorf("disconnect the lost network: %w", err))
+		}
 	}
-	_, err = r.m.docker.NetworkConnect(ctx, r.networkID, client.NetworkConnectOptions{
+	_, err := r.m.docker.NetworkConnect(ctx, r.networkID, client.NetworkConnectOptions{
 		Container: r.container, EndpointConfig: &network.EndpointSettings{}})
 	if err != nil {
 		return daemonError(fmt.Errorf("connect network %s: %w", objectName(r.name), err))

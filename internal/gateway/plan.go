@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/moby/moby/api/types/container"
@@ -222,25 +223,33 @@ func (p *Plan) writeFiles(o Observed) {
 // stopped: it remembers an ID that is gone, and a new network of the same name does
 // not help it.
 func (p *Plan) attach(o Observed) {
-	for _, n := range o.Networks {
-		if n.ID == o.Container.NetworkID {
-			return
-		}
+	if !o.attached() {
+		p.add(StepAttachNetwork, "the container's network is gone")
 	}
-	p.add(StepAttachNetwork, "the container's network is gone")
+}
+
+// attached says that the container is connected to the gateway's network.
+func (o Observed) attached() bool {
+	return slices.ContainsFunc(o.Networks, func(n ObservedNetwork) bool { return n.ID == o.Container.NetworkID })
 }
 
 func (p *Plan) running(o Observed, opts planOptions) {
 	c := o.Container
 	switch {
-	case opts.Restart || o.Stopping:
+	case opts.Restart || o.Stopping || !o.attached():
 		why := "restart"
-		if !opts.Restart {
+		switch {
+		case opts.Restart:
+		case o.Stopping:
 			why = "an earlier stop was cut off, and may be under way"
+		default:
+			// A boot sets up what depends on the node's address.
+			why = "the container was disconnected from its network"
 		}
 		p.Outcome = Resumed
 		p.add(StepStop, why)
 		p.writeFiles(o)
+		p.attach(o)
 		p.add(StepStart, why)
 		p.finish("the gateway boots")
 	case len(p.Changes) > 0:

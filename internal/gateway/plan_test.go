@@ -80,6 +80,13 @@ outcome: resumed`},
 3. wait-ready        the gateway boots
 4. update-files      clients find the gateway through them
 outcome: resumed`},
+		{name: "running, disconnected", o: found(container.StateRunning, func(o *Observed) { o.Container.NetworkID = "" }), opts: complete, want: `
+1. stop-container    the container was disconnected from its network
+2. attach-network    the container's network is gone
+3. start-container   the container was disconnected from its network
+4. wait-ready        the gateway boots
+5. update-files      clients find the gateway through them
+outcome: resumed`},
 		{name: "running, another server image", o: found(container.StateRunning), opts: complete, wanted: gatewayImage, want: `
 note: changed: gateway-image ghcr.io/nvidia/openshell/gateway:0.0.34 -> example.com/server:2; the server is rolled out anew
 1. update-chart      changed: gateway-image ghcr.io/nvidia/openshell/gateway:0.0.34 -> example.com/server:2
