@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/distribution/reference"
+	"github.com/docker/cli/cli/command"
 	"github.com/moby/moby/client"
 
 	"github.com/docker-openshell/docker-openshell/internal/gateway"
@@ -97,6 +98,15 @@ func (a *app) prepareImage(ctx context.Context, l *link, from source, show rende
 	return full[0], nil
 }
 
+// sameDaemon are the options that lead another docker to this command's daemon. The default
+// context is whatever --host and the environment make of it.
+func (a *app) sameDaemon() []string {
+	if name := a.cli.CurrentContext(); name != command.DefaultContextName {
+		return []string{"--context", name}
+	}
+	return []string{"--host", a.cli.DockerEndpoint().Host}
+}
+
 // build builds an image with the user's own builder, whose progress goes to standard
 // error.
 func (a *app) build(ctx context.Context, from source) (id string, err error) {
@@ -110,11 +120,8 @@ func (a *app) build(ctx context.Context, from source) (id string, err error) {
 	if docker == "" {
 		docker = "docker"
 	}
-	cmd := exec.CommandContext(ctx, docker, "--context", a.cli.CurrentContext(), "build", "--iidfile", idFile, "--file", from.file, "--", from.dir)
-	if os.Getenv("DOCKER_HOST") != "" {
-		// The environment chooses the daemon, and excludes a context.
-		cmd.Args = append(cmd.Args[:1:1], cmd.Args[3:]...)
-	}
+	args := append(a.sameDaemon(), "build", "--iidfile", idFile, "--file", from.file, "--", from.dir)
+	cmd := exec.CommandContext(ctx, docker, args...)
 	cmd.Stdout, cmd.Stderr = a.cli.Err(), a.cli.Err()
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {

@@ -14,8 +14,9 @@ type Daemon struct {
 	// ID is the daemon's own; Name is its host's.
 	ID   string `json:"id"`
 	Name string `json:"name"`
-	// Context is the Docker context by which it was reached.
-	Context string `json:"context"`
+	// Context is the Docker context by which it was reached, Endpoint its address.
+	Context  string `json:"context"`
+	Endpoint string `json:"endpoint"`
 }
 
 const daemonFile = "docker.json"

@@ -181,7 +181,8 @@ func (r *run) updateLocal(ctx context.Context) error {
 	if err != nil {
 		return daemonError(err)
 	}
-	if err := dir.WriteDaemon(r.name, clientdir.Daemon{ID: info.Info.ID, Name: info.Info.Name, Context: r.m.cfg.Context}); err != nil {
+	daemon := clientdir.Daemon{ID: info.Info.ID, Name: info.Info.Name, Context: r.m.cfg.Context, Endpoint: r.m.cfg.Endpoint}
+	if err := dir.WriteDaemon(r.name, daemon); err != nil {
 		return fmt.Errorf("record the daemon: %w", err)
 	}
 	if !r.m.reachable(t) {

@@ -24,14 +24,14 @@ func engineScript(t *testing.T, args ...string) string {
 
 // isolated makes a user on an Engine of its own, which the test may kill, with the
 // images of the ground's Engine in it.
-func isolated(t *testing.T, name string) *ground {
+func isolated(t *testing.T, name string, options ...string) *ground {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("an Engine in namespaces of its own needs root")
 	}
 	from := newGround(t)
 	t.Cleanup(func() { engineScript(t, "stop", "--purge", name) })
-	engineScript(t, "start", "--isolated", name)
+	engineScript(t, append([]string{"start", "--isolated", name}, options...)...)
 	g := newGround(t)
 	g.host = "unix:///run/docker-openshell/" + name + "/docker.sock"
 	g.prefix = []string{filepath.Join(repository(t), "test", "engine", "engine.sh"), "nsenter", name, "--"}
@@ -109,6 +109,15 @@ func TestEngineRestarts(t *testing.T) {
 		g.fails(1, []string{"stopped", "docker openshell gateway start " + name}, "status", "-g", name)
 		g.must("gateway", "start", name)
 		same(t)
+	})
+	t.Run("a destroy on another daemon is refused", func(t *testing.T) {
+		other := newGround(t)
+		other.home = g.home
+		other.fails(1, []string{"was last started on the daemon of", "docker --host " + g.host + " openshell gateway destroy " + name}, "gateway", "destroy", "--force", name)
+		if _, err := os.Stat(filepath.Join(g.config(), "openshell", "gateways", name, "metadata.json")); err != nil {
+			t.Errorf("the registration is gone: %v", err)
+		}
+		g.must("status", "-g", name)
 	})
 	t.Run("the daemon is gone", func(t *testing.T) {
 		engineScript(t, "kill", engine)
