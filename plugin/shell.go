@@ -100,8 +100,10 @@ func passSignals(ctx context.Context, timeout time.Duration, names chan<- string
 		over = t.C
 	}
 	count, canceled := 0, ctx.Done()
+	// A signal waits here for a command that is not there yet; a later one takes its place.
+	var name string
+	var next chan<- string
 	for {
-		name := ""
 		select {
 		case <-finished:
 			return false, false
@@ -109,29 +111,21 @@ func passSignals(ctx context.Context, timeout time.Duration, names chan<- string
 			return false, true
 		case <-gone:
 			return true, false
+		case next <- name:
+			next = nil
 		case s := <-signals:
 			count++
 			if count >= lastSignal {
 				return true, false
 			}
-			name = signalNames[s]
+			name, next = signalNames[s], names
 		case <-canceled:
 			// A signal of ours ends the context too. Where there was none, docker was
 			// told to end, and told us; it will not do so again.
 			canceled = nil
 			if count == 0 && len(signals) == 0 {
-				name, gone = "TERM", time.After(farewell)
+				name, next, gone = "TERM", names, time.After(farewell)
 			}
-		}
-		if name == "" {
-			continue
-		}
-		select {
-		case names <- name:
-		case <-finished:
-			return false, false
-		case <-over:
-			return false, true
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bufio"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -14,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/creack/pty"
 )
 
 // TestSandboxSurvives: a sandbox that was made before works after everything that
@@ -167,6 +170,52 @@ func TestSandboxCommands(t *testing.T) {
 		}
 		if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 9 || string(rest) != "caught\n" {
 			t.Errorf("%v: %q", err, rest)
+		}
+	})
+	t.Run("a terminal is handed over", func(t *testing.T) {
+		cmd := g.command(t.Context(), append([]string{"docker", "openshell"}, sb("exec", "-n", "box", "--", "sh", "-c",
+			"trap 'echo caught; exit 9' INT; stty size; read line; stty size; echo ready; while :; do sleep 0.1; done")...)...)
+		cmd.Env = append(cmd.Env, "TERM=xterm")
+		terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 33, Cols: 111})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer terminal.Close()
+		screen := bufio.NewReader(terminal)
+		var seen strings.Builder
+		until := func(text string) {
+			t.Helper()
+			for {
+				line, err := screen.ReadString('\n')
+				seen.WriteString(line)
+				if err != nil {
+					t.Fatalf("%v before %q: %q", err, text, seen.String())
+				}
+				if strings.TrimRight(line, "\r\n") == text {
+					return
+				}
+			}
+		}
+		until("33 111")
+		if err := pty.Setsize(terminal, &pty.Winsize{Rows: 44, Cols: 122}); err != nil {
+			t.Fatal(err)
+		}
+		// The kernel's signal of it has no answer that could be waited for.
+		eventually(t, 10*time.Second, "the new size arrives", func() bool {
+			res := sandbox("exec", "-n", "box", "--", "sh", "-c", "for t in /dev/pts/[0-9]*; do stty -F $t size 2>/dev/null; done; true")
+			return strings.Contains(res.stdout, "44 122\n")
+		})
+		if _, err := terminal.WriteString("\r"); err != nil {
+			t.Fatal(err)
+		}
+		until("44 122")
+		until("ready")
+		if _, err := terminal.WriteString("\x03"); err != nil {
+			t.Fatal(err)
+		}
+		until("^Ccaught")
+		if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 9 {
+			t.Errorf("%v: %q", err, seen.String())
 		}
 	})
 	t.Run("files", func(t *testing.T) {
