@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,6 +41,8 @@ type ground struct {
 	prefix []string
 	home   string
 	env    []string
+	// stdin is what its commands may read; nil is nothing.
+	stdin io.Reader
 }
 
 // repository is the root of the checkout.
@@ -98,7 +101,7 @@ func (g *ground) run(args ...string) result {
 	defer cancel()
 	cmd := g.command(ctx, args...)
 	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = g.stdin, &stdout, &stderr
 	began := time.Now()
 	err := cmd.Run()
 	res := result{stdout.String(), stderr.String(), 0, time.Since(began)}
@@ -112,7 +115,7 @@ func (g *ground) run(args ...string) result {
 	return res
 }
 
-// openshell runs "docker openshell …", with nothing to read on standard input.
+// openshell runs "docker openshell …".
 func (g *ground) openshell(args ...string) result {
 	g.t.Helper()
 	return g.run(append([]string{"docker", "openshell"}, args...)...)

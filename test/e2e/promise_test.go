@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"io"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -16,9 +18,24 @@ func TestPromises(t *testing.T) {
 	secret := func() string { return g.secret(name, "openshell-ssh-handshake", "secret") }
 	start := func(t *testing.T, outcome string, flags ...string) {
 		t.Helper()
-		// Standard input is empty: a question would end the command.
-		if res := g.must(append([]string{"gateway", "start", name}, flags...)...); !strings.Contains(res.stdout, outcome) {
+		// What is on standard input is nobody's answer, and must still be there afterwards.
+		answer, input, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Close()
+		if _, err := input.WriteString("y\n"); err != nil {
+			t.Fatal(err)
+		}
+		g.stdin = answer
+		res := g.must(append([]string{"gateway", "start", name}, flags...)...)
+		g.stdin = nil
+		if !strings.Contains(res.stdout, outcome) {
 			t.Errorf("start said %q, not %q", res.stdout, outcome)
+		}
+		input.Close()
+		if left, err := io.ReadAll(answer); err != nil || string(left) != "y\n" {
+			t.Errorf("start read from standard input: %q is left, %v", left, err)
 		}
 	}
 

@@ -78,6 +78,7 @@ func TestPreface(t *testing.T) {
 	}
 }
 
+// TestPrefaceReplay (W17): a line serves once, for as long as it would be accepted.
 func TestPrefaceReplay(t *testing.T) {
 	now := time.Unix(1700000000, 0)
 	v := newVerifier([]byte(testSecret), 300*time.Second)
