@@ -144,7 +144,9 @@ func TestEveryCommandIsDocumented(t *testing.T) {
 			t.Errorf("%s does not complete its arguments", cmd.CommandPath())
 		}
 		for _, sub := range cmd.Commands() {
-			check(sub)
+			if _, refused := otherCommands[cmd.Name()][sub.Name()]; !refused {
+				check(sub)
+			}
 		}
 	}
 	root := &cobra.Command{Use: "docker"}

@@ -41,5 +41,6 @@ docker openshell gateway ls`,
 		newSnapshot(a),
 		newRestore(a),
 	)
+	refuseCommands(cmd)
 	return cmd
 }

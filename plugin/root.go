@@ -44,7 +44,9 @@ docker --context box openshell gateway start`,
 	}
 	cmd.PersistentFlags().StringP(flagGateway, "g", "", `Gateway to work on [OPENSHELL_GATEWAY] (default: the active one, else "openshell")`)
 	complete(cmd, flagGateway, a.completeGateways(anyNumber))
+	cmd.SetFlagErrorFunc(flagError)
 	cmd.AddCommand(newGateway(a), newSandbox(a), newImage(a), newStatus(a), newVersion(a), newSSHProxy(a))
+	refuseCommands(cmd)
 	return cmd
 }
 
