@@ -49,6 +49,7 @@ func generateReference(t *testing.T) map[string]string {
 	}
 	root := &cobra.Command{Use: "docker", Annotations: map[string]string{annotation.CodeDelimiter: `"`}}
 	root.AddCommand(newRoot(dockerCLI))
+	withoutRefused(root)
 	dir := t.TempDir()
 	writeFrames(t, dir, root.Commands()[0])
 	tool, err := clidocstool.New(clidocstool.Options{Root: root, SourceDir: dir, Plugin: true})
@@ -59,6 +60,16 @@ func generateReference(t *testing.T) map[string]string {
 		t.Fatal(err)
 	}
 	return readPages(t, dir)
+}
+
+// withoutRefused takes away the commands that only say what takes their place.
+func withoutRefused(cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		if _, refused := otherCommands[cmd.Name()][sub.Name()]; refused {
+			cmd.RemoveCommand(sub)
+		}
+		withoutRefused(sub)
+	}
 }
 
 // writeFrames writes for each command the page into which the tool puts description
@@ -144,12 +155,11 @@ func TestEveryCommandIsDocumented(t *testing.T) {
 			t.Errorf("%s does not complete its arguments", cmd.CommandPath())
 		}
 		for _, sub := range cmd.Commands() {
-			if _, refused := otherCommands[cmd.Name()][sub.Name()]; !refused {
-				check(sub)
-			}
+			check(sub)
 		}
 	}
 	root := &cobra.Command{Use: "docker"}
 	root.AddCommand(newRoot(dockerCLI))
+	withoutRefused(root)
 	check(root.Commands()[0])
 }
