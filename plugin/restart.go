@@ -52,7 +52,7 @@ func runRestart(ctx context.Context, a *app, cmd *cobra.Command, args []string, 
 	}
 	// Stopping first is what makes a restart of nothing an error: a start would
 	// create it.
-	if _, err := m.Stop(ctx, t.name, nil); err != nil {
+	if _, err := m.Stop(ctx, t.name, gateway.StopTimeout); err != nil {
 		return err
 	}
 	res, err := m.Start(ctx, t.name, gateway.StartOptions{Timeout: time.Duration(o.timeout)})

@@ -7,6 +7,8 @@ import (
 
 	"github.com/docker/cli/cli"
 	"github.com/spf13/cobra"
+
+	"github.com/docker-openshell/docker-openshell/internal/gateway"
 )
 
 type stopOptions struct {
@@ -38,7 +40,7 @@ docker openshell gateway stop --timeout 120`,
 			return runStop(ctx, a, cmd, args, &o)
 		}),
 	}
-	cmd.Flags().IntVarP(&o.timeout, "timeout", "t", 0, "Seconds to wait before the gateway is killed, -1 for no limit (default 60)")
+	cmd.Flags().IntVarP(&o.timeout, "timeout", "t", int(gateway.StopTimeout/time.Second), "Seconds to wait before the gateway is killed, -1 for no limit")
 	o.output.add(cmd, "Print only the name of the gateway")
 	complete(cmd, "timeout", cobra.NoFileCompletions)
 	addName(a, cmd)
@@ -53,12 +55,7 @@ func runStop(ctx context.Context, a *app, cmd *cobra.Command, args []string, o *
 	if err != nil {
 		return err
 	}
-	var timeout *time.Duration
-	if cmd.Flags().Changed("timeout") {
-		d := time.Duration(o.timeout) * time.Second
-		timeout = &d
-	}
-	res, err := m.Stop(ctx, t.name, timeout)
+	res, err := m.Stop(ctx, t.name, time.Duration(o.timeout)*time.Second)
 	show.close()
 	if err != nil {
 		return err

@@ -170,18 +170,15 @@ func (r *run) createContainer(ctx context.Context) error {
 	return nil
 }
 
-// stopContainer gives the node the time that its own configuration allows. A stop that
-// is not seen to its end leaves a mark, because the daemon goes on with it.
-func (m *Manager) stopContainer(ctx context.Context, name, id string, timeout *time.Duration) error {
+// stopContainer gives the node time to end, without a limit where it is negative. It says
+// how much: the openshell CLI's containers would be killed after 10 seconds. A stop that is
+// not seen to its end leaves a mark, because the daemon goes on with it.
+func (m *Manager) stopContainer(ctx context.Context, name, id string, timeout time.Duration) error {
 	if err := m.cfg.Dir.MarkStop(name, id); err != nil {
 		return err
 	}
-	opts := client.ContainerStopOptions{}
-	if timeout != nil {
-		seconds := int(timeout.Round(time.Second) / time.Second)
-		opts.Timeout = &seconds
-	}
-	_, err := m.docker.ContainerStop(ctx, id, opts)
+	seconds := int(timeout.Round(time.Second) / time.Second)
+	_, err := m.docker.ContainerStop(ctx, id, client.ContainerStopOptions{Timeout: &seconds})
 	if err != nil && !cerrdefs.IsNotFound(err) {
 		return daemonError(fmt.Errorf("stop container: %w", err))
 	}

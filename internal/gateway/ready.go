@@ -331,7 +331,7 @@ func (w *waiter) restartSilent(ctx context.Context) error {
 	}
 	w.restarted = true
 	w.r.warn(fmt.Sprintf("Kubernetes in the container has not answered for %s; restarting the container", silence))
-	if err := w.r.m.stopContainer(ctx, w.r.name, w.r.container, nil); err != nil {
+	if err := w.r.m.stopContainer(ctx, w.r.name, w.r.container, StopTimeout); err != nil {
 		return err
 	}
 	return w.r.startContainer(ctx)

@@ -120,7 +120,7 @@ func (r *run) do(ctx context.Context, s StepName) error {
 	case StepCheckPort:
 		return r.checkPort(ctx)
 	case StepStop:
-		return r.m.stopContainer(ctx, r.name, r.container, nil)
+		return r.m.stopContainer(ctx, r.name, r.container, StopTimeout)
 	case StepRemoveContainer:
 		return r.removeContainer(ctx)
 	case StepEnsureNetwork:

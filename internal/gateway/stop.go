@@ -12,9 +12,9 @@ import (
 )
 
 // Stop stops a gateway, and it stays stopped until it is started again, also over
-// restarts of the daemon. A timeout of nil is the container's own. Stopping one that
+// restarts of the daemon. A negative timeout is no limit. Stopping one that
 // is not running is no error, stopping one that does not exist is.
-func (m *Manager) Stop(ctx context.Context, name string, timeout *time.Duration) (StopResult, error) {
+func (m *Manager) Stop(ctx context.Context, name string, timeout time.Duration) (StopResult, error) {
 	if err := validateName(name); err != nil {
 		return StopResult{}, err
 	}
@@ -26,7 +26,7 @@ func (m *Manager) Stop(ctx context.Context, name string, timeout *time.Duration)
 	return res, m.interrupted(errors.Join(err, unlock()), name)
 }
 
-func (m *Manager) stopLocked(ctx context.Context, name string, timeout *time.Duration) (StopResult, error) {
+func (m *Manager) stopLocked(ctx context.Context, name string, timeout time.Duration) (StopResult, error) {
 	if err := m.recovery(ctx, name, false); err != nil {
 		return StopResult{}, err
 	}

@@ -3,8 +3,11 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // likeUpstream makes a gateway as the openshell CLI does: the same names, no labels.
@@ -35,6 +38,19 @@ func (g *ground) likeUpstream(name, port string) {
 	}
 }
 
+// slowDown has a gateway's main process hear nothing for a while.
+func (g *ground) slowDown(name string, d time.Duration) {
+	g.t.Helper()
+	pid, err := strconv.Atoi(g.inspect(name, "{{.State.Pid}}"))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		g.t.Fatal(err)
+	}
+	time.AfterFunc(d, func() { syscall.Kill(pid, syscall.SIGCONT) }) //nolint:errcheck // the test sees it
+}
+
 // TestUpstream resumes a gateway that the openshell CLI made, and keeps it when its
 // container is lost.
 func TestUpstream(t *testing.T) {
@@ -57,7 +73,12 @@ func TestUpstream(t *testing.T) {
 	if origin := g.must("gateway", "ls", "--format", "{{.Name}} {{.Origin}}").stdout; !strings.Contains(origin, name+" openshell\n") {
 		t.Errorf("gateway ls: %q", origin)
 	}
+	// W29: it has no stop timeout of its own, and gets more than the Engine's ten seconds.
+	g.slowDown(name, 12*time.Second)
 	g.must("gateway", "stop", name)
+	if code := g.inspect(name, "{{.State.ExitCode}}"); code != "0" {
+		t.Errorf("the node was killed: exit code %s", code)
+	}
 	g.must("gateway", "start", name)
 	if after := g.state(name); after != before {
 		t.Errorf("state changed: %+v, before %+v", after, before)
