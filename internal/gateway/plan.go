@@ -270,6 +270,9 @@ func (p *Plan) running(o Observed, opts planOptions) {
 	case c.Health == container.Healthy:
 		p.Outcome = AlreadyRunning
 		p.finish("files on this machine are missing, or are not this gateway's")
+	case c.Health == container.Starting && opts.LocalComplete:
+		p.Outcome = AlreadyRunning
+		p.finish("the server answers, and the daemon's first health check has not passed yet")
 	default:
 		p.Outcome = Resumed
 		p.finish("the container runs but is not healthy yet")

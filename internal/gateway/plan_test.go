@@ -64,6 +64,14 @@ outcome: already running`},
 1. wait-ready        files on this machine are missing, or are not this gateway's
 2. update-files      clients find the gateway through them
 outcome: already running`},
+		{name: "running, not checked yet", o: found(container.StateRunning, func(o *Observed) { o.Container.Health = container.Starting }), opts: complete, want: `
+1. wait-ready        the server answers, and the daemon's first health check has not passed yet
+2. update-files      clients find the gateway through them
+outcome: already running`},
+		{name: "booting", o: found(container.StateRunning, func(o *Observed) { o.Container.Health = container.Starting }), want: `
+1. wait-ready        the container runs but is not healthy yet
+2. update-files      clients find the gateway through them
+outcome: resumed`},
 		{name: "running, not healthy", o: found(container.StateRunning, func(o *Observed) { o.Container.Health = container.Unhealthy }), opts: complete, want: `
 1. wait-ready        the container runs but is not healthy yet
 2. update-files      clients find the gateway through them

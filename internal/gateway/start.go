@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"time"
 
 	"github.com/moby/moby/api/types/container"
 )
@@ -157,13 +158,11 @@ func (m *Manager) prepare(ctx context.Context, name string, opts StartOptions) (
 		o.FilesCurrent = o.FilesCurrent && o.RecordFrom == "volume" && opts.RegistryToken == ""
 	}
 	plan, err := makePlan(o, target, changes, planOptions{
-		Recreate:    opts.Recreate,
-		KeepOld:     opts.KeepOld,
-		Restart:     opts.Restart || opts.RegistryToken != "",
-		NameImplied: opts.NameImplied,
-		// A container that does not run, or is paused, answers nobody.
-		LocalComplete: o.Container != nil && o.Container.Health == container.Healthy && o.Container.Status == container.StateRunning &&
-			m.localComplete(target) && m.greets(ctx, target),
+		Recreate:      opts.Recreate,
+		KeepOld:       opts.KeepOld,
+		Restart:       opts.Restart || opts.RegistryToken != "",
+		NameImplied:   opts.NameImplied,
+		LocalComplete: m.answersHere(ctx, o.Container, target),
 	})
 	if err != nil {
 		return nil, err
@@ -176,6 +175,27 @@ func (m *Manager) prepare(ctx context.Context, name string, opts StartOptions) (
 		r.container = o.Container.ID
 	}
 	return r, nil
+}
+
+// soon bounds the question to a server that may not be up yet.
+const soon = time.Second
+
+// answersHere says whether this machine's files are complete, and the server answers a
+// client that has them. A container that does not run, is paused or is not well is not asked.
+func (m *Manager) answersHere(ctx context.Context, c *ObservedContainer, target Record) bool {
+	if c == nil || c.Status != container.StateRunning || !m.localComplete(target) {
+		return false
+	}
+	switch c.Health {
+	case container.Healthy:
+		return m.greets(ctx, target)
+	case container.Starting:
+		ctx, cancel := context.WithTimeout(ctx, soon)
+		defer cancel()
+		return m.greets(ctx, target)
+	default:
+		return false
+	}
 }
 
 // dropKnownCredentials leaves out registry credentials that the volume holds already:
