@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	cerrdefs "github.com/containerd/errdefs"
@@ -49,7 +50,8 @@ func (r *run) checkPort(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// portHolder names the container that publishes the port, if one does.
+// portHolder names the container that publishes the port, if one does that is not the
+// gateway's own.
 func (m *Manager) portHolder(ctx context.Context, t Record, own string) error {
 	list, err := m.docker.ContainerList(ctx, client.ContainerListOptions{
 		Filters: make(client.Filters).Add("publish", fmt.Sprint(t.Port)).Add("status", "running")})
@@ -61,7 +63,7 @@ func (m *Manager) portHolder(ctx context.Context, t Record, own string) error {
 		return err
 	}
 	for _, c := range list.Items {
-		if c.ID == own {
+		if c.ID == own || slices.Contains(c.Names, "/"+objectName(t.Name)) {
 			continue
 		}
 		for _, p := range c.Ports {

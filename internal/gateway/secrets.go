@@ -208,7 +208,8 @@ func (w *waiter) refreshServer(ctx context.Context) {
 	started := w.pod.StartedAt()
 	reason, _ := w.pod.Waiting()
 	switch {
-	case w.mustRestart && (!started.IsZero() || reason == "CreateContainerConfigError"):
+	case w.mustRestart && (!started.IsZero() && !started.After(w.changed()) || reason == "CreateContainerConfigError"):
+		// The times are of whole seconds: what was written in this wait may be the younger.
 	case !started.IsZero() && started.Before(w.changed()):
 	case w.outdated() && strings.Contains(reason, "Image") || w.outdated() && reason == "CrashLoopBackOff":
 		// A StatefulSet does not replace a pod that never became ready.

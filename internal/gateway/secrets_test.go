@@ -264,7 +264,15 @@ func TestReconcileReplacesTheUnusable(t *testing.T) {
 // TestServerThatIsOlderThanItsSecrets is for a command that was cut off between writing
 // a Secret and restarting the server: the next one sees it from the times.
 func TestServerThatIsOlderThanItsSecrets(t *testing.T) {
-	for started, want := range map[string]int{"2025-12-31T23:59:59Z": 1, "2026-01-01T00:00:00Z": 0, "2026-01-02T00:00:00Z": 0} {
+	for _, test := range []struct {
+		started string
+		written bool // by this command
+		want    int
+	}{
+		{"2025-12-31T23:59:59Z", false, 1}, {"2026-01-01T00:00:00Z", false, 0}, {"2026-01-02T00:00:00Z", false, 0},
+		// Which of the two came first within a second is not known.
+		{"2025-12-31T23:59:59Z", true, 1}, {"2026-01-01T00:00:00Z", true, 1}, {"2026-01-01T00:00:01Z", true, 0},
+	} {
 		c := filled(t)
 		w, _ := newWaiter(t, c)
 		w.apiReady = true
@@ -272,17 +280,18 @@ func TestServerThatIsOlderThanItsSecrets(t *testing.T) {
 			t.Fatal(err)
 		}
 		event, err := manifest.DecodePodEvent([]byte(`{"type":"ADDED","object":{"metadata":{"uid":"u1"},"status":{
-			"containerStatuses":[{"state":{"running":{"startedAt":"` + started + `"}}}]}}}`))
+			"containerStatuses":[{"state":{"running":{"startedAt":"` + test.started + `"}}}]}}}`))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := w.podEvent(t.Context(), event); err != nil {
 			t.Fatal(err)
 		}
+		w.mustRestart = test.written
 		w.refreshServer(t.Context())
 		w.refreshServer(t.Context())
-		if len(c.deleted) != want {
-			t.Errorf("server of %s: deleted %v, want %d", started, c.deleted, want)
+		if len(c.deleted) != test.want || w.mustRestart {
+			t.Errorf("%+v: deleted %v, must still restart: %t", test, c.deleted, w.mustRestart)
 		}
 	}
 }

@@ -167,6 +167,12 @@ func (m *Manager) prepare(ctx context.Context, name string, opts StartOptions) (
 	if err != nil {
 		return nil, err
 	}
+	if plan.Outcome == Created {
+		// Before anything is made. What else may hold the port is found out by the start.
+		if err := m.portHolder(ctx, target, ""); err != nil {
+			return nil, err
+		}
+	}
 	r := &run{m: m, name: name, opts: opts, o: o, plan: plan}
 	if plan.Outcome == Recreated && o.Volume != nil {
 		r.snapshot = snapshotID(m.cfg.Now())

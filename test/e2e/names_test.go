@@ -61,6 +61,11 @@ func TestNames(t *testing.T) {
 		one, two := g.gateway("p_0"), g.gateway("p-0")
 		g.must("gateway", "start", one, "--port", port())
 		second := port()
+		taken := g.inspect(one, `{{(index .HostConfig.PortBindings "30051/tcp" 0).HostPort}}`)
+		g.fails(1, []string{"port " + taken, object(one), "--port"}, "gateway", "start", two, "--port", taken)
+		if g.run("docker", "volume", "inspect", object(two)).code == 0 || g.run("docker", "network", "inspect", object(two)).code == 0 {
+			t.Error("something was made for a port that is taken")
+		}
 		res := g.must("gateway", "start", two, "--port", second, "--plaintext")
 		if !strings.Contains(res.stdout, "http://127.0.0.1:"+second) {
 			t.Errorf("said %q", res.stdout)
