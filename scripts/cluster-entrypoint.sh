@@ -296,6 +296,10 @@ await_route() {
 	warn "there is no default route; going on without"
 }
 
+# The first process of a container hears only signals for which it has a handler: without
+# one, a stop during all this would wait for its whole grace period. k3s brings its own.
+trap 'exit 0' TERM INT
+
 [ -n "${OPENSHELL_NODE_NAME:-}" ] || die "OPENSHELL_NODE_NAME is not set"
 if [ ! -x "$root/bin/k3s" ]; then
 	say "/bin/k3s: not found: this image holds no k3s" >&2

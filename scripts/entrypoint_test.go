@@ -180,6 +180,17 @@ func pend(b *box, journal, recreate string) {
 	b.env["OPENSHELL_RECREATE"] = recreate
 }
 
+// TestStopWhileItPrepares: a stop is heard before there is a k3s.
+func TestStopWhileItPrepares(t *testing.T) {
+	eachShell(t, func(b *box) {
+		nodeBox(b)
+		b.stub("iptables", `kill -TERM "$PPID"`)
+		if r := b.run("cluster-entrypoint.sh"); r.code != 0 || slices.Contains(r.calls, "k3s") {
+			b.t.Errorf("exit %d, ran %q", r.code, r.calls)
+		}
+	})
+}
+
 // TestBootOfARecreate: the container that a recreate has made is the one that may boot.
 func TestBootOfARecreate(t *testing.T) {
 	eachShell(t, func(b *box) {

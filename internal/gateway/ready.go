@@ -31,6 +31,8 @@ const (
 	retryEvery = 500 * time.Millisecond
 	// reconnect paces the attempts to look into a container that exits.
 	reconnect = 300 * time.Millisecond
+	// stopLooks is how often a container that was stopped is looked at again.
+	stopLooks = 3
 )
 
 // waiter is one wait for readiness. A gateway is ready when the API server has
@@ -269,7 +271,7 @@ func (w *waiter) say(phase string) {
 // lostContainer finds out why the connection into the container ended. A container
 // that is being restarted is waited for, within bounds.
 func (w *waiter) lostContainer(ctx context.Context, cause error) error {
-	for {
+	for stopped := 0; ; {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -294,6 +296,8 @@ func (w *waiter) lostContainer(ctx context.Context, cause error) error {
 				return err
 			}
 			continue
+		case stoppedByHand(in.Container) && stopped < stopLooks:
+			stopped++ // it may be in the middle of a restart
 		case stoppedByHand(in.Container):
 			return &Error{Cause: CauseStopped, Err: fmt.Errorf("the container was stopped while it started (exit code %d)", state.ExitCode),
 				Hint: "container and volume are kept; run the same command again"}

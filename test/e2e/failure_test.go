@@ -56,6 +56,7 @@ func (g *ground) shellImage() string {
 // container and its log stay; the exit code and the message are as promised; and once
 // the cause is gone, a plain start succeeds.
 func TestFailedStart(t *testing.T) {
+	t.Parallel()
 	g := newGround(t)
 	name := g.gateway("fail")
 	p := port()

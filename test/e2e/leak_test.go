@@ -51,6 +51,7 @@ func watchArguments(t *testing.T) (stop func() string) {
 // they must not be (W15, W20): argument lists of all processes, the container's
 // configuration, the Engine's events, logs, and what we print.
 func TestNoSecretLeaks(t *testing.T) {
+	t.Parallel()
 	g := newGround(t)
 	name := g.gateway("leak")
 	events := g.command(t.Context(), "docker", "events", "--format", "{{json .}}")
@@ -144,6 +145,7 @@ func (g *ground) copied(name, path string) string {
 // TestStatusOfEveryState shows what status says, and that it never is a bare
 // transport error (W38).
 func TestStatusOfEveryState(t *testing.T) {
+	t.Parallel()
 	g := newGround(t)
 	name := g.gateway("state")
 	g.fails(1, []string{"there is no gateway \"state\"", "docker openshell gateway start state"}, "status", "-g", name)
@@ -163,7 +165,7 @@ func TestStatusOfEveryState(t *testing.T) {
 	if volume := g.must("gateway", "start", name, "--dry-run"); !strings.Contains(volume.stdout, "volume and its recorded configuration") {
 		t.Errorf("--dry-run: %s", volume.stdout)
 	}
-	if left := g.docker("ps", "-aq", "--filter", "label=io.github.docker-openshell.helper"); left != "" {
+	if left := g.helpers(name); left != "" {
 		t.Errorf("helpers are left: %s", left)
 	}
 	g.docker("volume", "rm", object(name))

@@ -14,6 +14,7 @@ import (
 // TestLifecycle walks one gateway through every state that a start can find: the
 // same secret, certificates and database come out of each, and nothing is asked.
 func TestLifecycle(t *testing.T) {
+	t.Parallel()
 	g := newGround(t)
 	name := g.gateway("life")
 	p := port()

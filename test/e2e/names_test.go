@@ -9,6 +9,7 @@ import (
 
 // TestNames runs gateways side by side and refuses what is not a gateway.
 func TestNames(t *testing.T) {
+	t.Parallel()
 	g := newGround(t)
 
 	t.Run("W39: bad names touch nothing", func(t *testing.T) {

@@ -52,8 +52,8 @@ func (g *ground) signalAt(step string, sig syscall.Signal, args ...string) bool 
 	return sent
 }
 
-// leftovers are containers and snapshots that should not be there.
-func (g *ground) leftovers(name string) string {
+// helpers are the short-lived containers of a gateway that are there.
+func (g *ground) helpers(name string) string {
 	g.t.Helper()
 	helpers := ""
 	for line := range strings.Lines(g.docker("ps", "-a", "--format", `{{.Label "io.github.docker-openshell.helper"}}`)) {
@@ -61,9 +61,15 @@ func (g *ground) leftovers(name string) string {
 			helpers += line
 		}
 	}
+	return helpers
+}
+
+// leftovers are containers and snapshots that should not be there.
+func (g *ground) leftovers(name string) string {
+	g.t.Helper()
 	old := g.docker("ps", "-aq", "--filter", "name=openshell-old-"+name)
 	own := g.docker("exec", object(name), "sh", "-c", "ls -A /var/lib/rancher/k3s/.openshell 2>/dev/null; ls -A /var/lib/rancher/k3s/.openshell/snapshots 2>/dev/null; true")
-	return strings.TrimSpace(strings.ReplaceAll(helpers+old+own, "snapshots", ""))
+	return strings.TrimSpace(strings.ReplaceAll(g.helpers(name)+old+own, "snapshots", ""))
 }
 
 // TestRecreateCutOff kills a recreate at each of its steps. After one plain start the
@@ -92,6 +98,17 @@ func TestRecreateCutOff(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRecreateFails interrupts a recreate, lets it fail, and kills it at its end: the old
+// gateway is back, or the new one is complete, and it is said which.
+func TestRecreateFails(t *testing.T) {
+	t.Parallel()
+	g := newGround(t)
+	name := g.gateway("undo")
+	g.must("gateway", "start", name, "--port", port())
+	b := g.box(name, "box")
+
 	t.Run("interrupted", func(t *testing.T) {
 		cmd := []string{filepath.Join(repository(t), "bin", "docker-openshell"), "gateway", "start", "--recreate", name}
 		res := g.interruptAt(cmd, "Waiting for the gateway")

@@ -45,6 +45,7 @@ func (g *ground) breakKubectl(name, script string) (mend func()) {
 // TestSecret shows what becomes of the SSH handshake secret: one that is there stays,
 // one that is definitely not there is made, and what cannot be read is left alone.
 func TestSecret(t *testing.T) {
+	t.Parallel()
 	g := newGround(t)
 	name := g.gateway("secret")
 	g.must("gateway", "start", name, "--port", port())

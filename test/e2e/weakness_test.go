@@ -12,6 +12,7 @@ import (
 // TestRunningIsLeftAlone shows that nothing of a running gateway is touched, and that
 // what is missing around it is repaired all the same.
 func TestRunningIsLeftAlone(t *testing.T) {
+	t.Parallel()
 	g := newGround(t)
 	name := g.gateway("calm")
 	g.must("gateway", "start", name, "--port", port())
@@ -83,6 +84,7 @@ func (g *ground) guest() string {
 // TestStartsAtOnce shows that of several starts at the same moment all succeed, with
 // one gateway and one secret (W32), from one machine and from several.
 func TestStartsAtOnce(t *testing.T) {
+	t.Parallel()
 	g := newGround(t)
 	name := g.gateway("race")
 	p := port()
