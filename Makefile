@@ -45,7 +45,7 @@ scripts: tools ## Run the tests of the test ground itself
 	@set -e; eval "$$(test/ground.sh env)"; test/node/node_test.sh
 
 e2e: tools install ## Run the tests on a real Engine and a real node
-	@set -e; eval "$$(test/ground.sh env)"; export OPENSHELL_E2E=1; set -x; go test -count=1 -timeout 40m -parallel 4 -v ./test/e2e
+	@set -e; eval "$$(test/ground.sh env)"; export OPENSHELL_E2E=1; set -x; go test -count=1 -timeout 40m -parallel 3 -v ./test/e2e
 
 bench: tools install ## Measure the budgets
 	@set -e; eval "$$(test/ground.sh env)"; go run ./test/bench

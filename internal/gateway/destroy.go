@@ -124,7 +124,8 @@ func (m *Manager) destroyLocked(ctx context.Context, name string) (DestroyResult
 	if err != nil {
 		return res, err
 	}
-	if _, err := m.sweep(ctx, name); err != nil {
+	// Whatever mounts the volume would keep it.
+	if _, err := m.sweepHelpers(ctx, name, 0); err != nil {
 		return res, err
 	}
 	for _, s := range m.destroySteps(o) {

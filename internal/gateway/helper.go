@@ -55,6 +55,11 @@ const stale = time.Minute
 // still be at work: it is stopped, because the gateway's lock is held here, and what it
 // leaves is made up for. It reports whether there was one of that kind.
 func (m *Manager) sweep(ctx context.Context, name string) (bool, error) {
+	return m.sweepHelpers(ctx, name, stale)
+}
+
+// sweepHelpers does that, with those that change nothing only if they are as old as that.
+func (m *Manager) sweepHelpers(ctx context.Context, name string, age time.Duration) (bool, error) {
 	list, err := m.docker.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("label", labelHelper)})
 	if err != nil {
 		return false, daemonError(err)
@@ -63,7 +68,7 @@ func (m *Manager) sweep(ctx context.Context, name string) (bool, error) {
 	for _, c := range list.Items {
 		purpose, ours := strings.CutSuffix(c.Labels[labelHelper], " "+objectName(name))
 		reader := slices.Contains(readers, purpose)
-		if !ours || reader && m.cfg.Now().Sub(time.Unix(c.Created, 0)) < stale {
+		if !ours || reader && age > 0 && m.cfg.Now().Sub(time.Unix(c.Created, 0)) < age {
 			continue
 		}
 		if err := m.removeContainer(ctx, c.ID); err != nil {

@@ -124,19 +124,20 @@ func TestBootstrap(t *testing.T) {
 			kept(t)
 		})
 		t.Run("somebody else's hand", func(t *testing.T) {
-			for text, command := range map[string]string{"was stopped": "stop", "was paused": "pause", "was removed": "rm -f"} {
-				g.must("gateway", "stop")
+			g.must("gateway", "stop")
+			// Each finds what the one before has left.
+			for _, hand := range [][2]string{{"stop", "was stopped"}, {"pause", "was paused"}, {"rm -f", "was removed"}} {
 				argv := append([]string{filepath.Join(repository(t), "bin", "docker-openshell")}, sb("create")...)
 				res := g.when(argv, "Waiting for the gateway", func(*os.Process) error {
-					g.docker(append(strings.Fields(command), object(name))...)
+					g.docker(append(strings.Fields(hand[0]), object(name))...)
 					return nil
 				})
-				if res.code != 1 || !strings.Contains(res.stderr, text) {
-					t.Errorf("docker %s: exit code %d, said %q", command, res.code, res.stderr)
+				if res.code != 1 || !strings.Contains(res.stderr, hand[1]) {
+					t.Errorf("docker %s: exit code %d, said %q", hand[0], res.code, res.stderr)
 				}
-				g.must("gateway", "start")
-				kept(t)
 			}
+			g.must("gateway", "start")
+			kept(t)
 		})
 		t.Run("daemon", func(t *testing.T) {
 			g.must("gateway", "stop")

@@ -179,7 +179,9 @@ func (g *ground) gateway(name string) string {
 			out := g.run("docker", "logs", "--tail", "15", object(name))
 			g.t.Logf("log of %s:\n%s%s", name, out.stdout, out.stderr)
 		}
-		g.run("docker", "rm", "-f", "-v", object(name), "openshell-old-"+name)
+		// Helpers too, that a killed command has left.
+		gone := []string{"docker", "rm", "-f", "-v", object(name), "openshell-old-" + name}
+		g.run(append(gone, g.helpers(name)...)...)
 		if res := g.run("docker", "volume", "rm", "-f", object(name)); res.code != 0 {
 			g.t.Errorf("the volume of %s stays behind: %s", name, res.stderr)
 		}

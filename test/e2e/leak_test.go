@@ -165,7 +165,7 @@ func TestStatusOfEveryState(t *testing.T) {
 	if volume := g.must("gateway", "start", name, "--dry-run"); !strings.Contains(volume.stdout, "volume and its recorded configuration") {
 		t.Errorf("--dry-run: %s", volume.stdout)
 	}
-	if left := g.helpers(name); left != "" {
+	if left := g.helpers(name); len(left) > 0 {
 		t.Errorf("helpers are left: %s", left)
 	}
 	g.docker("volume", "rm", object(name))

@@ -162,6 +162,8 @@ func TestLifecycle(t *testing.T) {
 	t.Run("W29: destroy leaves nothing, and says so where there is nothing", func(t *testing.T) {
 		g.fails(1, []string{"--force"}, "gateway", "destroy", name)
 		g.docker("container", "inspect", object(name))
+		// A command that was killed a moment ago has left a helper.
+		g.docker("create", "--label", "io.github.docker-openshell.helper=read "+object(name), "-v", object(name)+":/state", g.shellImage(), "never-started")
 		g.must("gateway", "destroy", "--force", name)
 		for _, kind := range []string{"container", "volume", "network"} {
 			if g.run("docker", kind, "inspect", object(name)).code == 0 {

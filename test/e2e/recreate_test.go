@@ -52,16 +52,16 @@ func (g *ground) signalAt(step string, sig syscall.Signal, args ...string) bool 
 	return sent
 }
 
-// helpers are the short-lived containers of a gateway that are there.
-func (g *ground) helpers(name string) string {
+// helpers are the IDs of a gateway's short-lived containers that are there.
+func (g *ground) helpers(name string) []string {
 	g.t.Helper()
-	helpers := ""
-	for line := range strings.Lines(g.docker("ps", "-a", "--format", `{{.Label "io.github.docker-openshell.helper"}}`)) {
-		if strings.HasSuffix(strings.TrimSpace(line), " "+object(name)) {
-			helpers += line
+	var ids []string
+	for line := range strings.Lines(g.docker("ps", "-a", "--format", `{{.ID}} {{.Label "io.github.docker-openshell.helper"}}`)) {
+		if id, purpose, _ := strings.Cut(strings.TrimSpace(line), " "); strings.HasSuffix(purpose, " "+object(name)) {
+			ids = append(ids, id)
 		}
 	}
-	return helpers
+	return ids
 }
 
 // leftovers are containers and snapshots that should not be there.
@@ -69,7 +69,7 @@ func (g *ground) leftovers(name string) string {
 	g.t.Helper()
 	old := g.docker("ps", "-aq", "--filter", "name=openshell-old-"+name)
 	own := g.docker("exec", object(name), "sh", "-c", "ls -A /var/lib/rancher/k3s/.openshell 2>/dev/null; ls -A /var/lib/rancher/k3s/.openshell/snapshots 2>/dev/null; true")
-	return strings.TrimSpace(strings.ReplaceAll(g.helpers(name)+old+own, "snapshots", ""))
+	return strings.TrimSpace(strings.ReplaceAll(strings.Join(g.helpers(name), " ")+old+own, "snapshots", ""))
 }
 
 // TestRecreateCutOff kills a recreate at each of its steps. After one plain start the

@@ -32,7 +32,7 @@ func TestWalk(t *testing.T) {
 	g.mark(name, "kept")
 	before := g.state(name)
 
-	seed, walks := number(t, "OPENSHELL_E2E_SEED", 1), number(t, "OPENSHELL_E2E_WALKS", 3)
+	seed, walks := number(t, "OPENSHELL_E2E_SEED", 1), number(t, "OPENSHELL_E2E_WALKS", 2)
 	for i := range walks {
 		random := rand.New(rand.NewPCG(uint64(seed), uint64(i)))
 		deeds := g.deeds(name, ports, random)
