@@ -32,20 +32,20 @@ done
 
 until out=$(raw "$1" 10s "$2"); do
 	printf '@problem\n%s\n' "$out"
-	nap 0.2
+	nap 0.5
 done
 printf '@list\n%s\n' "$out"
 
 # Where there is nothing yet, it is made as soon as the API is ready. Where all is there,
 # nobody waits for that, and a boot takes some seconds more.
 pause=0.2
-case $out in
-*'"items":[]'*) ;;
-*) if "$booting"; then
-	pause=1.5
+if "$booting"; then
+	case $out in
+	*'"items":[]'*) pause=0.4 ;;
+	*) pause=1.5 ;;
+	esac
 	nap "$pause"
-fi ;;
-esac
+fi
 until out=$(raw "$1" 10s /readyz); do
 	printf '@problem\n%s\n' "$out"
 	nap "$pause"
