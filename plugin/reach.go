@@ -171,7 +171,7 @@ func (a *app) bringUp(ctx context.Context, t target, dir *clientdir.Dir, how rea
 	case !here && metaErr == nil:
 		where := "use the Docker context of the daemon that has it: see 'docker context ls'"
 		if d, err := dir.Daemon(t.name); err == nil {
-			where = fmt.Sprintf("it was last started on the daemon of %s: docker --context %s openshell gateway start %s", d.Name, d.Context, t.name)
+			where = fmt.Sprintf("it was last started on the daemon of %s: %s openshell gateway start %s", d.Name, d.Docker(), t.name)
 		}
 		return &gateway.Error{Cause: gateway.CauseAbsent, Err: unreachable(t.name, cause), Hint: where}
 	case !here && !errors.Is(metaErr, fs.ErrNotExist):

@@ -19,6 +19,15 @@ type Daemon struct {
 	Endpoint string `json:"endpoint"`
 }
 
+// Docker is the beginning of a command line that leads to the daemon, for messages. The
+// default context does not: it is whatever --host and the environment make of it.
+func (d Daemon) Docker() string {
+	if d.Context == "default" && d.Endpoint != "" {
+		return "docker --host " + d.Endpoint
+	}
+	return "docker --context " + d.Context
+}
+
 const daemonFile = "docker.json"
 
 // Daemon returns what is recorded of a gateway's daemon. It is [fs.ErrNotExist] when

@@ -11,8 +11,6 @@ import (
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/go-units"
 	"github.com/moby/moby/client"
-
-	"github.com/docker-openshell/docker-openshell/internal/clientdir"
 )
 
 // PlanDestroy says what Destroy would remove. Objects of our name that are not a
@@ -92,16 +90,7 @@ func (m *Manager) checkRecordedDaemon(ctx context.Context, name string) error {
 		Err: fmt.Errorf("gateway %q was last started on the daemon of %s (Docker context %q, %s), and this is the daemon of %s (context %q, %s)",
 			name, recorded.Name, recorded.Context, recorded.Endpoint, info.Info.Name, m.cfg.Context, m.cfg.Endpoint),
 		Hint: fmt.Sprintf("to destroy it there: %s openshell gateway destroy %[2]s\nto destroy a gateway of that name here, start it first, which makes it the one that is meant: docker openshell gateway start %[2]s\nto forget one whose daemon is gone for good, remove %[3]s",
-			dockerFor(recorded), name, filepath.Join(m.cfg.Dir.Root(), "gateways", name))}
-}
-
-// dockerFor is the command that leads to a daemon. The default context does not: it is
-// whatever the environment makes of it.
-func dockerFor(d clientdir.Daemon) string {
-	if d.Context == "default" && d.Endpoint != "" {
-		return "docker --host " + d.Endpoint
-	}
-	return "docker --context " + d.Context
+			recorded.Docker(), name, filepath.Join(m.cfg.Dir.Root(), "gateways", name))}
 }
 
 // Destroy removes a gateway with all its data. It is idempotent: what is gone
