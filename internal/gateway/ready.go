@@ -48,9 +48,9 @@ type waiter struct {
 	retry      bool // a request failed that no report will repeat
 	pod        *manifest.Pod
 	oldPod     string // UID of a pod that was told to go
-	// mustRestart says that the server's pod is older than the Secrets that this
-	// wait has written.
-	mustRestart bool
+	// mustRestart says that this wait has replaced what the server's pod may hold, and
+	// mayRestart that it has written something that was not there.
+	mustRestart, mayRestart bool
 	// askSandboxes says that sandboxes may hold an older secret than this wait has written.
 	askSandboxes bool
 	badImage     time.Time // when an image could first not be pulled

@@ -139,7 +139,8 @@ func (w *waiter) reconcile(ctx context.Context) error {
 			return nil
 		}
 		if w.r.plan.Outcome != Created && w.r.plan.Outcome != Recreated {
-			w.mustRestart = w.mustRestart || all.restart
+			w.mustRestart = w.mustRestart || all.restart && len(all.replace) > 0
+			w.mayRestart = w.mayRestart || all.restart
 			w.askSandboxes = w.askSandboxes || all.sandboxes
 		}
 	}
@@ -208,8 +209,10 @@ func (w *waiter) refreshServer(ctx context.Context) {
 	started := w.pod.StartedAt()
 	reason, _ := w.pod.Waiting()
 	switch {
-	case w.mustRestart && (!started.IsZero() && !started.After(w.changed()) || reason == "CreateContainerConfigError"):
-		// The times are of whole seconds: what was written in this wait may be the younger.
+	case w.mustRestart && (!started.IsZero() || reason == "CreateContainerConfigError"):
+		// What was replaced may have been mounted before, also where the server starts later.
+	case w.mayRestart && !started.IsZero() && !started.After(w.changed()):
+		// What was not there cannot have been mounted. The times are of whole seconds.
 	case !started.IsZero() && started.Before(w.changed()):
 	case w.outdated() && strings.Contains(reason, "Image") || w.outdated() && reason == "CrashLoopBackOff":
 		// A StatefulSet does not replace a pod that never became ready.
@@ -221,7 +224,7 @@ func (w *waiter) refreshServer(ctx context.Context) {
 		w.problem, w.retry = err.Error(), true
 		return
 	}
-	w.oldPod, w.mustRestart = w.pod.UID(), false
+	w.oldPod, w.mustRestart, w.mayRestart = w.pod.UID(), false, false
 	w.r.notice("restarting the OpenShell server, so that it uses what was changed")
 }
 
