@@ -116,11 +116,19 @@ func TestExec(t *testing.T) {
 			session := newSession(t, client)
 			var out, errOut bytes.Buffer
 			session.Stdout, session.Stderr = &out, &errOut
-			session.Stdin = strings.NewReader(test.stdin)
+			// A pipe: the end of the command must not wait for input that nobody reads.
+			stdin, err := session.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			go func() {
+				io.WriteString(stdin, test.stdin) //nolint:errcheck // the command may have ended
+				stdin.Close()                     //nolint:errcheck // the same
+			}()
 			if err := session.Setenv("TEST_VARIABLE", "given"); err != nil {
 				t.Fatal(err)
 			}
-			err := session.Run(test.command)
+			err = session.Run(test.command)
 			var exit *ssh.ExitError
 			switch {
 			case errors.As(err, &exit) && (exit.ExitStatus() != test.status || exit.Signal() != test.signal):
