@@ -135,7 +135,7 @@ func (c *Container) attach(ctx context.Context, argv []string, stdin io.Reader, 
 	if err != nil {
 		return 0, cause(ctx, err)
 	}
-	conn, err := c.api.ExecAttach(ctx, created.ID, client.ExecAttachOptions{})
+	conn, err := c.start(ctx, created.ID)
 	if err != nil {
 		return 0, cause(ctx, err)
 	}
@@ -169,6 +169,32 @@ func (c *Container) attach(ctx context.Context, argv []string, stdin io.Reader, 
 		return 0, errors.New("the streams ended before the command did")
 	}
 	return done.ExitCode, nil
+}
+
+// start starts an exec and connects to it, until ctx ends. The client's own call does not
+// end with ctx while the daemon starts the process, which it does not get to in a
+// container that is paused meanwhile.
+func (c *Container) start(ctx context.Context, id string) (client.ExecAttachResult, error) {
+	type outcome struct {
+		conn client.ExecAttachResult
+		err  error
+	}
+	started := make(chan outcome, 1)
+	go func() {
+		conn, err := c.api.ExecAttach(ctx, id, client.ExecAttachOptions{})
+		started <- outcome{conn, err}
+	}()
+	select {
+	case o := <-started:
+		return o.conn, o.err
+	case <-ctx.Done():
+		go func() {
+			if o := <-started; o.err == nil {
+				o.conn.Close()
+			}
+		}()
+		return client.ExecAttachResult{}, ctx.Err()
+	}
 }
 
 // cause prefers the reason for which a context ended to the error that its end

@@ -28,7 +28,7 @@ type daemon struct {
 }
 
 func (d *daemon) ExecCreate(_ context.Context, _ string, o client.ExecCreateOptions) (client.ExecCreateResult, error) {
-	d.argv = o.Cmd
+	d.argv, d.done = o.Cmd, make(chan struct{})
 	return client.ExecCreateResult{ID: "e1"}, nil
 }
 
@@ -58,7 +58,6 @@ func (f frames) Write(p []byte) (int, error) {
 func (d *daemon) ExecAttach(context.Context, string, client.ExecAttachOptions) (client.ExecAttachResult, error) {
 	near, far := net.Pipe()
 	stdin, in := io.Pipe()
-	d.done = make(chan struct{})
 	go func() {
 		defer close(d.done)
 		d.code = d.command(stdin, frames{far, stdcopy.Stdout}, frames{far, stdcopy.Stderr})
@@ -136,6 +135,35 @@ func TestRunEndsWithItsContext(t *testing.T) {
 		t.Errorf("got %v, want the reason for which the context ended", err)
 	}
 	<-d.done
+}
+
+// paused is a daemon that does not get to the start of an exec.
+type paused struct {
+	*daemon
+	resume chan struct{}
+}
+
+func (p paused) ExecAttach(ctx context.Context, id string, o client.ExecAttachOptions) (client.ExecAttachResult, error) {
+	<-p.resume
+	return p.daemon.ExecAttach(ctx, id, o)
+}
+
+// TestRunEndsWhileItStarts: a container that is paused does not hold up who waits for it,
+// and a connection that comes too late is closed.
+func TestRunEndsWhileItStarts(t *testing.T) {
+	ended := make(chan struct{})
+	d := paused{&daemon{command: func(stdin io.Reader, _, _ io.Writer) int {
+		io.Copy(io.Discard, stdin) //nolint:errcheck // its end is what counts
+		close(ended)
+		return 0
+	}}, make(chan struct{})}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if _, err := New(d, "c1").Run(ctx, Command{Argv: []string{"true"}}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	close(d.resume)
+	<-ended
 }
 
 func TestKubectlGet(t *testing.T) {
