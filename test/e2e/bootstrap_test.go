@@ -127,8 +127,8 @@ func TestBootstrap(t *testing.T) {
 			g.must("gateway", "stop")
 			// Each finds what the one before has left.
 			for _, hand := range [][2]string{{"stop", "was stopped"}, {"pause", "was paused"}, {"rm -f", "was removed"}} {
-				argv := append([]string{filepath.Join(repository(t), "bin", "docker-openshell")}, sb("create")...)
-				res := g.when(argv, "Waiting for the gateway", func(*os.Process) error {
+				argv := append([]string{program(t)}, sb("create")...)
+				res := g.when(argv, says("Waiting for the gateway"), func(*os.Process) error {
 					g.docker(append(strings.Fields(hand[0]), object(name))...)
 					return nil
 				})

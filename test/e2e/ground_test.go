@@ -55,6 +55,12 @@ func repository(t testing.TB) string {
 	return dir
 }
 
+// program is the plugin itself, for where the docker client must not stand before it.
+func program(t testing.TB) string {
+	t.Helper()
+	return filepath.Join(repository(t), "bin", "docker-openshell")
+}
+
 // newGround makes a user with no configuration on the Engine of the environment.
 func newGround(t *testing.T) *ground {
 	t.Helper()
@@ -63,7 +69,7 @@ func newGround(t *testing.T) *ground {
 	if err := os.MkdirAll(plugins, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(filepath.Join(repository(t), "bin", "docker-openshell"), filepath.Join(plugins, "docker-openshell")); err != nil {
+	if err := os.Symlink(program(t), filepath.Join(plugins, "docker-openshell")); err != nil {
 		t.Fatal(err)
 	}
 	return &ground{t: t, host: os.Getenv("DOCKER_HOST"), home: home}

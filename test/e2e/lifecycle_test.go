@@ -79,7 +79,7 @@ func TestLifecycle(t *testing.T) {
 	})
 	t.Run("a stop is cut off", func(t *testing.T) {
 		// The daemon goes on with it.
-		g.interruptAt([]string{filepath.Join(repository(t), "bin", "docker-openshell"), "gateway", "stop", name}, "Stopping container")
+		g.interruptAt([]string{program(t), "gateway", "stop", name}, "Stopping container")
 		g.must("gateway", "start", name)
 		if g.inspect(name, "{{.Id}}") != id {
 			t.Error("not the same container")

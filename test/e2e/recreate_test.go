@@ -24,31 +24,16 @@ func (g *ground) cutOff(name, step string, sig syscall.Signal) bool {
 // signalAt does the same with any command that tells its progress as JSON.
 func (g *ground) signalAt(step string, sig syscall.Signal, args ...string) bool {
 	g.t.Helper()
-	// The plugin itself, so that the signal meets what does the work.
-	cmd := g.command(g.t.Context(), append([]string{filepath.Join(repository(g.t), "bin", "docker-openshell")}, args...)...)
-	events, err := cmd.StderrPipe()
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		g.t.Fatal(err)
+	begins := func(line string) bool {
+		var e struct{ Step string }
+		return json.Unmarshal([]byte(line), &e) == nil && e.Step == step
 	}
 	sent := false
-	lines := bufio.NewScanner(events)
-	for lines.Scan() {
-		var e struct{ Kind, Step string }
-		if json.Unmarshal(lines.Bytes(), &e) == nil && e.Step == step && !sent {
-			sent = true
-			if err := cmd.Process.Signal(sig); err != nil {
-				g.t.Fatal(err)
-			}
-		}
-	}
-	if err := cmd.Wait(); err != nil {
-		if _, exited := err.(*exec.ExitError); !exited {
-			g.t.Fatal(err)
-		}
-	}
+	// The plugin itself, so that the signal meets what does the work.
+	g.when(append([]string{program(g.t)}, args...), begins, func(p *os.Process) error {
+		sent = true
+		return p.Signal(sig)
+	})
 	return sent
 }
 
@@ -110,7 +95,7 @@ func TestRecreateFails(t *testing.T) {
 	b := g.box(name, "box")
 
 	t.Run("interrupted", func(t *testing.T) {
-		cmd := []string{filepath.Join(repository(t), "bin", "docker-openshell"), "gateway", "start", "--recreate", name}
+		cmd := []string{program(t), "gateway", "start", "--recreate", name}
 		res := g.interruptAt(cmd, "Waiting for the gateway")
 		if res.code != 130 || !strings.Contains(res.stderr, "the old gateway is back") {
 			t.Errorf("exit code %d: %q", res.code, res.stderr)
@@ -204,11 +189,17 @@ func (g *ground) holdPort(t *testing.T) string {
 // interruptAt runs a command and interrupts it when it says something.
 func (g *ground) interruptAt(argv []string, text string) result {
 	g.t.Helper()
-	return g.when(argv, text, func(p *os.Process) error { return p.Signal(os.Interrupt) })
+	return g.when(argv, says(text), func(p *os.Process) error { return p.Signal(os.Interrupt) })
 }
 
-// when runs a command and does something, once, when it says something.
-func (g *ground) when(argv []string, text string, do func(*os.Process) error) result {
+// says matches a line that holds the text.
+func says(text string) func(string) bool {
+	return func(line string) bool { return strings.Contains(line, text) }
+}
+
+// when runs a command and does something, once, at the first line of its progress that
+// matches.
+func (g *ground) when(argv []string, matches func(line string) bool, do func(*os.Process) error) result {
 	g.t.Helper()
 	cmd := g.command(g.t.Context(), argv...)
 	out, err := cmd.StderrPipe()
@@ -223,7 +214,7 @@ func (g *ground) when(argv []string, text string, do func(*os.Process) error) re
 	done := false
 	for lines.Scan() {
 		said.WriteString(lines.Text() + "\n")
-		if !done && strings.Contains(lines.Text(), text) {
+		if !done && matches(lines.Text()) {
 			done = true
 			if err := do(cmd.Process); err != nil {
 				g.t.Fatal(err)
@@ -316,7 +307,7 @@ func TestSnapshots(t *testing.T) {
 
 	// W9: an interruption is no reason to rebuild anything.
 	g.must("gateway", "stop", name)
-	cut := g.interruptAt([]string{filepath.Join(repository(t), "bin", "docker-openshell"), "-g", name, "sandbox", "create"}, "Waiting for the gateway")
+	cut := g.interruptAt([]string{program(t), "-g", name, "sandbox", "create"}, "Waiting for the gateway")
 	if cut.code != 130 || list() != "" {
 		t.Errorf("interrupted: exit code %d, snapshots %q: %q", cut.code, list(), cut.stderr)
 	}

@@ -148,7 +148,7 @@ func TestSandboxCommands(t *testing.T) {
 		}
 	})
 	t.Run("a signal is the command's", func(t *testing.T) {
-		cmd := g.command(t.Context(), append([]string{filepath.Join(repository(t), "bin", "docker-openshell")}, sb("exec", "-n", "box", "--", "sh", "-c",
+		cmd := g.command(t.Context(), append([]string{program(t)}, sb("exec", "-n", "box", "--", "sh", "-c",
 			"trap 'echo caught; exit 9' TERM; echo ready; while :; do sleep 0.1; done")...)...)
 		out, err := cmd.StdoutPipe()
 		if err != nil {

@@ -83,7 +83,7 @@ func (g *ground) deeds(name string, ports []string, random *rand.Rand) []deed {
 	// cut ends a command of ours at some moment.
 	cut := func(sig syscall.Signal, within time.Duration, args ...string) func() {
 		return func() {
-			cmd := g.command(g.t.Context(), append([]string{filepath.Join(repository(g.t), "bin", "docker-openshell")}, append(args, name)...)...)
+			cmd := g.command(g.t.Context(), append([]string{program(g.t)}, append(args, name)...)...)
 			if err := cmd.Start(); err != nil {
 				g.t.Fatal(err)
 			}
